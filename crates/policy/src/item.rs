@@ -1,0 +1,325 @@
+//! The things that a kernel holds for Doorward, each with a key under which it is unique.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    account::AccountId,
+    key::{PresharedKey, PrivateKey, PublicKey},
+    name::IfName,
+    vpn_server::{Protocol, ServerId},
+};
+
+/// One thing in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// Our table's chains and rules.
+    Skeleton(Skeleton),
+    /// A kernel setting.
+    Sysctl(Sysctl),
+    /// A WireGuard interface, up.
+    Tunnel(IfName, TunnelSpec),
+    /// An address of an interface, host part kept.
+    Address(IfName, IpNet),
+    /// An HTB qdisc `1:` at the root of an interface, unclassified packets passing unshaped.
+    Root(IfName),
+    /// An HTB class `1:minor` with a leaf queue.
+    Class(ClassId, Rate),
+    /// A named counter object.
+    Counter(Counter),
+    /// A named quota object.
+    Quota(QuotaId, QuotaSpec),
+    /// The address may send and receive: an element of the granted set.
+    Granted(IpAddr, Expiry),
+    /// The counter of packets from the address.
+    CountUp(IpAddr, Counter),
+    /// The counter of packets to the address.
+    CountDown(IpAddr, Counter),
+    /// The quota that the address draws on.
+    QuotaOf(IpAddr, QuotaId),
+    /// The minor of the class that packets from and to the address use.
+    ClassOf(IpAddr, u16),
+    /// Destination NAT.
+    Forward(ForwardKey, ForwardTo),
+    /// A peer of a tunnel.
+    Peer(PeerId, PeerSpec),
+}
+
+/// Names an [`Item`]; the kernel holds at most one item per key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each variant is that of Item")]
+pub enum Key {
+    Skeleton,
+    Sysctl(SysctlKey),
+    Tunnel(IfName),
+    Address(IfName, IpNet),
+    Root(IfName),
+    Class(ClassId),
+    Counter(Counter),
+    Quota(QuotaId),
+    Granted(IpAddr),
+    CountUp(IpAddr),
+    CountDown(IpAddr),
+    QuotaOf(IpAddr),
+    ClassOf(IpAddr),
+    Forward(ForwardKey),
+    Peer(PeerId),
+}
+
+impl Item {
+    /// The key of this item.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Skeleton(_) => Key::Skeleton,
+            Self::Sysctl(s) => Key::Sysctl(s.key),
+            Self::Tunnel(name, _) => Key::Tunnel(*name),
+            Self::Address(name, net) => Key::Address(*name, *net),
+            Self::Root(name) => Key::Root(*name),
+            Self::Class(id, _) => Key::Class(*id),
+            Self::Counter(counter) => Key::Counter(*counter),
+            Self::Quota(id, _) => Key::Quota(*id),
+            Self::Granted(address, _) => Key::Granted(*address),
+            Self::CountUp(address, _) => Key::CountUp(*address),
+            Self::CountDown(address, _) => Key::CountDown(*address),
+            Self::QuotaOf(address, _) => Key::QuotaOf(*address),
+            Self::ClassOf(address, _) => Key::ClassOf(*address),
+            Self::Forward(key, _) => Key::Forward(*key),
+            Self::Peer(id, _) => Key::Peer(*id),
+        }
+    }
+}
+
+/// Items by key: what the kernel should hold, or does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Items(pub BTreeMap<Key, Item>);
+
+impl Items {
+    /// Puts an item in the place of the one with the same key.
+    pub fn put(&mut self, item: Item) {
+        self.0.insert(item.key(), item);
+    }
+}
+
+impl FromIterator<Item> for Items {
+    fn from_iter<T: IntoIterator<Item = Item>>(items: T) -> Self {
+        Self(items.into_iter().map(|item| (item.key(), item)).collect())
+    }
+}
+
+/// The chains and rules of our table: equal when their digests are. What was read from a kernel has no `rules`.
+#[derive(Debug, Clone)]
+pub struct Skeleton {
+    digest: String,
+    rules: Option<Box<SkeletonRules>>,
+}
+
+impl PartialEq for Skeleton {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+impl Eq for Skeleton {}
+
+impl Skeleton {
+    /// Changes whenever the rendering of the same rules does, so that an upgrade renders them anew.
+    const RENDERING: u32 = 1;
+
+    /// A skeleton to be rendered.
+    #[must_use]
+    pub fn of(rules: SkeletonRules) -> Self {
+        let text = format!("{} {rules:?}", Self::RENDERING);
+        let digest = Sha256::digest(text.as_bytes()).iter().take(16).map(|b| format!("{b:02x}")).collect();
+        Self { digest, rules: Some(Box::new(rules)) }
+    }
+
+    /// A skeleton that stands in a kernel, known by its digest.
+    #[must_use]
+    pub fn observed(digest: String) -> Self {
+        Self { digest, rules: None }
+    }
+
+    /// 32 hexadecimal digits; kept in the comments of the rules.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What to render; `None` for one that was observed.
+    #[must_use]
+    pub fn rules(&self) -> Option<&SkeletonRules> {
+        self.rules.as_deref()
+    }
+}
+
+/// What the skeleton is rendered from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SkeletonRules {
+    /// Interfaces that lead to the internet.
+    pub wans: Vec<IfName>,
+    /// VPN servers, in the order of their ids.
+    pub servers: Vec<ServerRules>,
+}
+
+/// The rules of one VPN server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerRules {
+    /// Names its counters.
+    pub id: ServerId,
+    /// Its interface.
+    pub interface: IfName,
+    /// Its clients.
+    pub subnet: Ipv4Net,
+    /// Its clients by IPv6, if it carries that.
+    pub subnet_ipv6: Option<Ipv6Net>,
+    /// Source NAT: IPv4 to this address, IPv6 by masquerade. `None`: no NAT.
+    pub nat_to: Option<Ipv4Addr>,
+    /// Whether its clients may reach each other.
+    pub internal_traffic: bool,
+}
+
+/// A kernel setting and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sysctl {
+    /// Which one.
+    pub key: SysctlKey,
+    /// The wanted value; for those that are only raised, the least.
+    pub value: u64,
+}
+
+/// The kernel settings that Doorward changes. All are put back by `doorward down`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SysctlKey {
+    /// `net.ipv4.ip_forward`
+    ForwardV4,
+    /// `net.ipv6.conf.all.forwarding`
+    ForwardV6,
+    /// `net.ipv6.conf.IF.accept_ra` of a WAN: 2 keeps router advertisements accepted while forwarding.
+    AcceptRa(IfName),
+}
+
+impl SysctlKey {
+    /// Path below `/proc/sys`.
+    #[must_use]
+    pub fn path(self) -> String {
+        match self {
+            Self::ForwardV4 => "net/ipv4/ip_forward".to_owned(),
+            Self::ForwardV6 => "net/ipv6/conf/all/forwarding".to_owned(),
+            Self::AcceptRa(name) => format!("net/ipv6/conf/{name}/accept_ra"),
+        }
+    }
+}
+
+/// A WireGuard interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelSpec {
+    /// The server's key.
+    pub private_key: PrivateKey,
+    /// UDP port.
+    pub listen_port: u16,
+    /// Bytes.
+    pub mtu: u16,
+}
+
+/// An HTB class of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClassId {
+    /// Where packets leave.
+    pub interface: IfName,
+    /// Below major 1.
+    pub minor: u16,
+}
+
+/// Bits per second; rate and ceiling are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate(pub u64);
+
+/// A named counter object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Counter {
+    /// Packets from an account.
+    AccountUp(AccountId),
+    /// Packets to an account.
+    AccountDown(AccountId),
+    /// Connections that a server's source NAT translated.
+    ServerNat(ServerId),
+    /// Packets between accounts of a server.
+    ServerInternal(ServerId),
+}
+
+/// A named quota object: an account's, in one period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuotaId {
+    /// Whose.
+    pub account: AccountId,
+    /// Unix ms; a new period has a new object.
+    pub period_start_ms: i64,
+}
+
+/// Bytes allowed. Two are equal when their limits are: `used_bytes` counts only for a quota that is made.
+#[derive(Debug, Clone, Copy)]
+pub struct QuotaSpec {
+    /// Bytes of both directions.
+    pub limit_bytes: u64,
+    /// Bytes used before the object is made, at most `limit_bytes`.
+    pub used_bytes: u64,
+}
+
+impl PartialEq for QuotaSpec {
+    fn eq(&self, other: &Self) -> bool {
+        self.limit_bytes == other.limit_bytes
+    }
+}
+impl Eq for QuotaSpec {}
+
+/// Unix ms at which the kernel takes a grant back by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// Not by itself.
+    Never,
+    /// At this moment.
+    At(i64),
+}
+
+/// What destination NAT matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ForwardKey {
+    /// A server's external address.
+    pub address: Ipv4Addr,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Destination port.
+    pub port: u16,
+}
+
+/// Where destination NAT leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForwardTo {
+    /// An account's address.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+}
+
+/// A peer of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId {
+    /// The tunnel.
+    pub interface: IfName,
+    /// The peer's key.
+    pub public_key: PublicKey,
+}
+
+/// What a peer is configured with. Endpoint and keepalive are the client's to choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerSpec {
+    /// Sorted; single addresses.
+    pub allowed_ips: Box<[IpNet]>,
+    /// Mixed into the handshake.
+    pub preshared_key: Option<PresharedKey>,
+}
