@@ -3,6 +3,9 @@
 //! [`Kernel`] is the port: it reads everything that is ours and carries out changes. There are two implementations,
 //! Linux and (feature `fake`) a model for tests; one contract suite holds for both.
 
+#[cfg(feature = "fake")]
+pub mod fake;
+
 use std::future::Future;
 
 use doorward_policy::{
