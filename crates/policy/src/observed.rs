@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
     item::{ClassId, Counter, Items, PeerId, QuotaId},
+    key::PublicKey,
     name::IfName,
 };
 
@@ -23,7 +24,7 @@ pub enum Scope {
     Everything,
     /// Counter and quota objects.
     Counters,
-    /// Peers of one tunnel, or of all.
+    /// Tunnels and their peers: of one tunnel, or of all.
     Peers(Option<IfName>),
     /// The root qdisc and the classes of an interface.
     Shaping(IfName),
@@ -36,6 +37,8 @@ pub struct Stats {
     pub counters: BTreeMap<Counter, Count>,
     /// Bytes that quota objects consumed; more than the limit when packets were refused.
     pub quotas: BTreeMap<QuotaId, u64>,
+    /// Tunnels.
+    pub tunnels: BTreeMap<IfName, TunnelStats>,
     /// Peers.
     pub peers: BTreeMap<PeerId, PeerStats>,
     /// Root qdiscs.
@@ -51,6 +54,15 @@ pub struct Count {
     pub packets: u64,
     /// Bytes with IP headers.
     pub bytes: u64,
+}
+
+/// What a live tunnel answers to (VPN API, section 3.3, `dump`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelStats {
+    /// The key that clients know it by.
+    pub public_key: PublicKey,
+    /// UDP port.
+    pub listen_port: u16,
 }
 
 /// What a tunnel knows of a peer.
@@ -81,6 +93,8 @@ pub struct QueueStats {
     pub backlog_packets: u32,
     /// Packets that no class shaped.
     pub direct_packets: u32,
+    /// Packets that may wait unshaped.
+    pub direct_qlen: u32,
 }
 
 /// A class as the kernel has it (`tc -s class`).
