@@ -142,9 +142,11 @@ impl FakeHandle {
         self.lock().stats.counters.insert(counter, Count { packets, bytes });
     }
 
-    /// Sets the bytes that a quota object consumed.
+    /// Sets the bytes that a quota object, if there is one, consumed.
     pub fn set_quota(&self, id: QuotaId, used_bytes: u64) {
-        self.lock().stats.quotas.insert(id, used_bytes);
+        if let Some(quota) = self.lock().stats.quotas.get_mut(&id) {
+            quota.used_bytes = used_bytes;
+        }
     }
 
     /// Sets what a tunnel knows of a peer.
@@ -321,7 +323,7 @@ impl Model {
     fn put(&mut self, item: Item) {
         match &item {
             Item::Counter(counter) => _ = self.stats.counters.entry(*counter).or_default(),
-            Item::Quota(id, spec) => _ = self.stats.quotas.entry(*id).or_insert(spec.used_bytes),
+            Item::Quota(id, spec) => self.stats.quotas.entry(*id).or_insert(*spec).limit_bytes = spec.limit_bytes,
             Item::Peer(id, _) => _ = self.stats.peers.entry(*id).or_default(),
             Item::Root(name) => _ = self.stats.roots.entry(*name).or_default(),
             Item::Class(id, rate) => {

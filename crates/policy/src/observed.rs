@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    item::{ClassId, Counter, Items, PeerId, QuotaId},
+    item::{ClassId, Counter, Items, PeerId, QuotaId, QuotaSpec},
     key::PublicKey,
     name::IfName,
 };
@@ -35,8 +35,8 @@ pub enum Scope {
 pub struct Stats {
     /// Counter objects.
     pub counters: BTreeMap<Counter, Count>,
-    /// Bytes that quota objects consumed; more than the limit when packets were refused.
-    pub quotas: BTreeMap<QuotaId, u64>,
+    /// Quota objects; more bytes are used than the limit allows when packets were refused.
+    pub quotas: BTreeMap<QuotaId, QuotaSpec>,
     /// Tunnels.
     pub tunnels: BTreeMap<IfName, TunnelStats>,
     /// Peers.
