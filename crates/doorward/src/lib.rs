@@ -1,1 +1,6 @@
-//! Doorward, the gateway: everything but the rules ([`doorward_policy`]) and the kernel ([`doorward_kernel`]).
+//! x
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod listen;
+pub mod tls;

@@ -1,3 +1,2 @@
-//! The `doorward` program.
-
+//! x
 fn main() {}

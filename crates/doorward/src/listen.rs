@@ -1,0 +1,99 @@
+//! The management listeners: HTTPS, and plain HTTP where the operator asked for it.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum_server::tls_rustls::RustlsConfig;
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::task::JoinSet;
+
+use crate::{config::Management, tls};
+
+/// A client that has not sent its headers by then is cut off.
+const HEADER_WAIT: Duration = Duration::from_secs(10);
+
+/// Longest head of a request in bytes, and most headers.
+const HEAD_BYTES: usize = 32 * 1024;
+const HEADERS: usize = 64;
+
+/// Requests that one HTTP/2 connection may have in hand.
+const STREAMS: u32 = 64;
+
+/// Why a listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// As configured.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+}
+
+/// Binds all addresses and serves `router` on them until `server` is told to stop.
+///
+/// # Errors
+/// One address cannot be bound, or there is no certificate.
+pub fn open(
+    management: &Management,
+    state_dir: &Path,
+    router: axum::Router,
+    server: &axum_server::Handle<SocketAddr>,
+) -> Result<JoinSet<io::Result<()>>, Error> {
+    let mut listeners = JoinSet::new();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    if !management.listen.is_empty() {
+        let tls = tls::server_config(&management.tls_certificate, &management.tls_key, state_dir)?;
+        for address in &management.listen {
+            let (address, config) = (*address, RustlsConfig::from_config(Arc::clone(&tls)));
+            let bound = bind(address).and_then(|listener| axum_server::from_tcp_rustls(listener, config));
+            let mut bound = bound.map_err(|source| Error::Bind { address, source })?.handle(server.clone());
+            limit(bound.http_builder());
+            listeners.spawn(bound.serve(service.clone()));
+            tracing::info!("serving https://{address}");
+        }
+    }
+    for address in management.plain_listen.iter().copied() {
+        let bound = bind(address).and_then(axum_server::from_tcp);
+        let mut bound = bound.map_err(|source| Error::Bind { address, source })?.handle(server.clone());
+        limit(bound.http_builder());
+        listeners.spawn(bound.serve(service.clone()));
+        tracing::info!("serving http://{address}");
+    }
+    Ok(listeners)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn limit(builder: &mut Builder<TokioExecutor>) {
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_WAIT)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_WAIT)
+        .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
+        .max_concurrent_streams(STREAMS);
+}
