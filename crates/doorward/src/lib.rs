@@ -1,6 +1,9 @@
-//! x
+//! Doorward, the gateway: everything but the rules ([`doorward_policy`]) and the kernel ([`doorward_kernel`]).
+
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod listen;
+pub mod secrets;
+pub mod store;
 pub mod tls;

@@ -1,0 +1,103 @@
+//! What operators want, on disk: SQLite in a file, or PostgreSQL.
+//!
+//! One SQL text serves both engines. Every function is one statement or one transaction, and a write that is answered
+//! with `Ok` is on disk. Rows that belong to one machine carry its gateway's id, so that several gateways can share a
+//! PostgreSQL server; ids are never used twice.
+
+#[macro_use]
+mod db;
+mod access_hashes;
+mod accounts;
+mod error;
+mod gateway;
+mod operators;
+mod port_forwards;
+mod postgres;
+mod settings;
+mod sql;
+mod sqlite;
+mod usage;
+mod vpn_servers;
+
+use std::sync::Arc;
+
+pub use access_hashes::{AccessHashId, AccessHashRecord, NewAccessHash};
+pub use error::{Error, Field};
+pub use operators::{NewOperator, Operator, OperatorId, Role};
+pub use settings::VpnSettings;
+pub use usage::{DayUsage, RawCounts, UsageDelta};
+
+use db::Db;
+
+use crate::secrets::MasterKey;
+
+/// The gateway's name in a database where the configuration gives none.
+pub const DEFAULT_GATEWAY: &str = "default";
+
+/// A database, opened for one gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    /// Row of this gateway.
+    gateway: i64,
+    instance_id: String,
+    key: MasterKey,
+}
+
+impl Store {
+    /// Opens (and makes or migrates, where needed) the database at `url`: `sqlite:PATH` or `postgres://…`.
+    ///
+    /// `gateway` chooses the gateway within a shared PostgreSQL database and is made there if nobody has that name; a
+    /// SQLite file belongs to one gateway, whatever it was called when the file was made.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for an URL that cannot be used and a database that another version made,
+    /// [`Error::WrongKey`] where `key` is not the one that its secrets are sealed under, [`Error::Unavailable`].
+    pub async fn open(url: &str, gateway: &str, key: MasterKey) -> Result<Self, Error> {
+        let db = Db::open(url).await?;
+        match gateway::find_or_make(&db, gateway, &key).await {
+            Ok(row) => Ok(Self { inner: Arc::new(Inner { db, gateway: row.id, instance_id: row.instance_id, key }) }),
+            Err(error) => {
+                db.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends what is going on and closes the database. Later calls fail with [`Error::Unavailable`].
+    pub async fn close(&self) {
+        self.inner.db.close().await;
+    }
+
+    /// The instance id, made with the gateway's row: `AAAAAA-BBBBBB-CCCCCC-DDDDDD-EEEEEE`.
+    #[must_use]
+    pub fn instance_id(&self) -> &str {
+        &self.inner.instance_id
+    }
+
+    /// How the connection that writes makes a commit durable, read from it: `wal/2` (SQLite in WAL mode, synchronous
+    /// `FULL`) or `on` (PostgreSQL's `synchronous_commit`).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn durability(&self) -> Result<String, Error> {
+        self.inner.db.durability().await
+    }
+
+    fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    fn gateway(&self) -> i64 {
+        self.inner.gateway
+    }
+
+    fn key(&self) -> &MasterKey {
+        &self.inner.key
+    }
+}

@@ -1,0 +1,65 @@
+//! PostgreSQL: a pool.
+
+use std::str::FromStr;
+
+use sqlx::{
+    PgConnection, PgPool, SqlSafeStr,
+    migrate::{Migration, MigrationType, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::{
+    Error,
+    db::{CONNECT_WAIT, Running, STATEMENT_WAIT},
+};
+
+const MAX_CONNECTIONS: u32 = 10;
+
+pub(super) async fn open(url: &str) -> Result<PgPool, Error> {
+    // The error would repeat parts of the URL, which may hold a password.
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| Error::Setup("the PostgreSQL URL cannot be read".to_owned()))?
+        .application_name("doorward");
+    let pool = PgPoolOptions::new()
+        .max_connections(MAX_CONNECTIONS)
+        .acquire_timeout(CONNECT_WAIT)
+        .after_connect(|connection, _| Box::pin(async move { prepare(connection).await }))
+        .connect_with(options)
+        .await?;
+    migrator().run(&pool).await.map_err(|e| Error::Setup(format!("cannot migrate the database: {e}")))?;
+    Ok(pool)
+}
+
+/// Runs an operation in a transaction; `Ok` once it is on the server's disk.
+pub(super) async fn write<T, F>(pool: &PgPool, operation: F) -> Result<T, Error>
+where
+    F: for<'c> FnOnce(&'c mut PgConnection) -> Running<'c, Result<T, Error>>,
+{
+    let mut transaction = pool.begin().await?;
+    // Dropping the transaction rolls it back.
+    let value = operation(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(value)
+}
+
+pub(super) async fn durability(pool: &PgPool) -> Result<String, Error> {
+    Ok(sqlx::query_scalar("SHOW synchronous_commit").fetch_one(pool).await?)
+}
+
+/// Settings of a session that the server's or the role's defaults must not weaken.
+async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let timeout = STATEMENT_WAIT.as_millis().to_string();
+    sqlx::query(
+        "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', $1, false),
+                set_config('idle_in_transaction_session_timeout', $1, false)",
+    )
+    .bind(timeout)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+fn migrator() -> Migrator {
+    let sql = include_str!("../../migrations/postgres/0001_vpn.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "vpn".into(), MigrationType::Simple, sql, false)])
+}

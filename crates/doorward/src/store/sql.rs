@@ -1,0 +1,36 @@
+//! Pieces of SQL text whose length depends on a list.
+
+use std::fmt::Write;
+
+/// Ids or rows in one statement at most: PostgreSQL takes 65,535 parameters, SQLite 32,766.
+pub(super) const CHUNK: usize = 512;
+
+/// `$first, $first+1, …`
+pub(super) fn parameters(first: usize, count: usize) -> String {
+    let mut text = String::new();
+    for i in 0..count {
+        let _infallible = write!(text, "{}${}", if i == 0 { "" } else { ", " }, first + i);
+    }
+    text
+}
+
+/// `(VALUES ($first, …), (…)) AS v`: a table with `rows` rows, whose columns both engines call `column1`, `column2` …
+pub(super) fn values(first: usize, rows: usize, columns: usize) -> String {
+    let mut text = "(VALUES ".to_owned();
+    for row in 0..rows {
+        let parameters = parameters(first + row * columns, columns);
+        let _infallible = write!(text, "{}({parameters})", if row == 0 { "" } else { ", " });
+    }
+    text + ") AS v"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        assert_eq!(parameters(2, 3), "$2, $3, $4");
+        assert_eq!(values(2, 2, 2), "(VALUES ($2, $3), ($4, $5)) AS v");
+    }
+}
