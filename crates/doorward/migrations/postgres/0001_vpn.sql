@@ -52,7 +52,7 @@ CREATE TABLE vpn_servers (
 CREATE TABLE accounts (
     id                 BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     gateway_id         BIGINT NOT NULL REFERENCES gateways (id),
-    server_id          BIGINT NOT NULL REFERENCES vpn_servers (id) ON DELETE RESTRICT,
+    server_id          BIGINT NOT NULL REFERENCES vpn_servers (id),
     name               TEXT COLLATE "C" NOT NULL,
     username           TEXT COLLATE "C" NOT NULL,
     secrets            BYTEA NOT NULL,
@@ -79,7 +79,7 @@ CREATE TABLE accounts (
 CREATE TABLE port_forwards (
     id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     gateway_id  BIGINT NOT NULL REFERENCES gateways (id),
-    server_id   BIGINT NOT NULL REFERENCES vpn_servers (id) ON DELETE RESTRICT,
+    server_id   BIGINT NOT NULL REFERENCES vpn_servers (id),
     account_id  BIGINT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
     external_ip TEXT COLLATE "C" NOT NULL,
     protocol    TEXT COLLATE "C" NOT NULL,

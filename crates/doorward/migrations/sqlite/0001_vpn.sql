@@ -51,7 +51,7 @@ CREATE TABLE vpn_servers (
 CREATE TABLE accounts (
     id                 INTEGER PRIMARY KEY AUTOINCREMENT,
     gateway_id         INTEGER NOT NULL REFERENCES gateways (id),
-    server_id          INTEGER NOT NULL REFERENCES vpn_servers (id) ON DELETE RESTRICT,
+    server_id          INTEGER NOT NULL REFERENCES vpn_servers (id),
     name               TEXT NOT NULL,
     username           TEXT NOT NULL,
     secrets            BLOB NOT NULL,
@@ -78,7 +78,7 @@ CREATE TABLE accounts (
 CREATE TABLE port_forwards (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     gateway_id  INTEGER NOT NULL REFERENCES gateways (id),
-    server_id   INTEGER NOT NULL REFERENCES vpn_servers (id) ON DELETE RESTRICT,
+    server_id   INTEGER NOT NULL REFERENCES vpn_servers (id),
     account_id  INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
     external_ip TEXT NOT NULL,
     protocol    TEXT NOT NULL,
