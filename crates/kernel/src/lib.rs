@@ -5,6 +5,7 @@
 
 #[cfg(feature = "fake")]
 pub mod fake;
+pub mod tunnel;
 
 use std::future::Future;
 

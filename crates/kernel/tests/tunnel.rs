@@ -1,0 +1,180 @@
+//! Tunnels with real clients (Debian's wireguard-go), as root. Each test runs in network, mount and process
+//! namespaces of its own, which take everything with them when the test ends.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "tunnel/lab.rs"]
+mod lab;
+
+use std::time::{Duration, Instant};
+
+use doorward_kernel::tunnel::PeerChange;
+use lab::{Gateway, in_namespaces, sh, succeeds, until};
+
+#[test]
+fn a_client_gets_through_and_is_cut() {
+    in_namespaces("a_client_gets_through_and_is_cut", async {
+        let mut gateway = Gateway::start().await;
+        let client = gateway.add_client(2).await;
+        assert!(client.reaches_gateway(), "handshake and ping");
+
+        let reading = gateway.read().await;
+        let (_, spec, stats) = &reading.peers[0];
+        assert_eq!(*spec, client.spec());
+        assert!(stats.latest_handshake_s > 0 && stats.rx_bytes > 0 && stats.tx_bytes > 0 && stats.endpoint.is_some());
+
+        gateway.change(PeerChange::Remove(client.public_key)).await;
+        assert!(!client.reaches_gateway(), "a removed peer is cut at once");
+        assert!(gateway.read().await.peers.is_empty());
+    });
+}
+
+#[test]
+fn changes_keep_session_and_counters() {
+    in_namespaces("changes_keep_session_and_counters", async {
+        let mut gateway = Gateway::start().await;
+        let client = gateway.add_client(2).await;
+        assert!(client.reaches_gateway());
+        let before = gateway.read().await.peers.remove(0).2;
+        // With the client's listener blocked there can be no new handshake: what passes, passes by the old session.
+        let handshakes = client.handshakes();
+
+        gateway.ensure().await;
+        let mut wider = client.spec();
+        wider.allowed_ips = ["10.9.0.2/32", "10.9.9.9/32"].iter().map(|net| net.parse().unwrap()).collect();
+        gateway.change(PeerChange::Put(client.public_key, wider)).await;
+        gateway.change(PeerChange::Put(client.public_key, client.spec())).await;
+        let conf = std::env::temp_dir().join("dwt.conf");
+        for command in ["wg showconf dwt0", "wg set dwt0 peer PEER persistent-keepalive 21", "wg set dwt0 fwmark 7"] {
+            let text = sh(&command.replace("PEER", &client.public_key.to_string()));
+            std::fs::write(&conf, text).unwrap();
+        }
+        std::fs::write(&conf, sh("wg showconf dwt0")).unwrap();
+        for verb in ["syncconf", "setconf", "addconf"] {
+            sh(&format!("wg {verb} dwt0 {}", conf.display()));
+        }
+        assert!(client.reaches_gateway());
+
+        let after = gateway.read().await.peers.remove(0).2;
+        assert_eq!(client.handshakes(), handshakes, "the client made no new session");
+        assert_eq!(after.latest_handshake_s / 2, before.latest_handshake_s / 2);
+        assert!(after.rx_bytes > before.rx_bytes && after.tx_bytes > before.tx_bytes, "{before:?} {after:?}");
+        assert_eq!(after.keepalive_s, 21);
+    });
+}
+
+#[test]
+fn a_killed_process_comes_back_with_its_clients() {
+    in_namespaces("a_killed_process_comes_back_with_its_clients", async {
+        let mut gateway = Gateway::start().await;
+        let client = gateway.add_client(2).await;
+        assert!(client.reaches_gateway());
+        gateway.read().await;
+        sh("ip addr add 10.7.7.7/32 dev dwt0");
+
+        let killed = Instant::now();
+        sh(&format!("kill -9 {}", gateway.pid()));
+        let name = tokio::time::timeout(Duration::from_secs(1), gateway.tunnels.ended()).await.expect("is reported");
+        assert_eq!(name.as_str(), "dwt0");
+        assert!(gateway.tunnels.read(name).await.unwrap().is_none());
+        gateway.ensure().await;
+        gateway.change(PeerChange::Put(client.public_key, client.spec())).await;
+        assert!(until(Duration::from_secs(2), || client.answers_one_ping()), "back within two seconds");
+        eprintln!("back after {:?}", killed.elapsed());
+        assert!(sh("ip addr show dwt0").contains("10.7.7.7"), "addresses stay");
+    });
+}
+
+#[test]
+fn a_process_outlives_the_gateway_and_is_found_again() {
+    in_namespaces("a_process_outlives_the_gateway_and_is_found_again", async {
+        let mut gateway = Gateway::start().await;
+        let client = gateway.add_client(2).await;
+        assert!(client.reaches_gateway());
+        let (pid, handshakes) = (gateway.pid(), client.handshakes());
+
+        gateway.restart();
+        gateway.ensure().await;
+        assert_eq!(gateway.pid(), pid);
+        assert!(client.reaches_gateway());
+        assert_eq!(client.handshakes(), handshakes);
+        sh(&format!("kill -9 {pid}"));
+        assert_eq!(gateway.tunnels.ended().await.as_str(), "dwt0", "an adopted process is watched too");
+
+        gateway.ensure().await;
+        let name = gateway.name;
+        gateway.tunnels.remove(name).await.unwrap();
+        assert!(!succeeds("ip link show dwt0"));
+        assert!(!succeeds("ls /run/wireguard/dwt0.sock"));
+        assert!(!succeeds("pgrep -x tunnel"), "the process is gone");
+        gateway.tunnels.remove(name).await.expect("twice is once");
+        let more = tokio::time::timeout(Duration::from_millis(200), gateway.tunnels.ended()).await;
+        assert!(more.is_err(), "an end that we made is no news");
+    });
+}
+
+#[test]
+fn what_is_not_ours_stays() {
+    in_namespaces("what_is_not_ours_stays", async {
+        let mut gateway = Gateway::new();
+        sh("ip tuntap add dwt0 mode tun");
+        let name = gateway.name;
+        let error = gateway.tunnels.ensure(name, &gateway.spec).await.unwrap_err();
+        assert!(error.to_string().contains("not Doorward's"), "{error}");
+        assert!(gateway.tunnels.remove(name).await.is_err());
+        assert!(succeeds("ip link show dwt0"));
+        assert!(gateway.tunnels.read(name).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn the_process_ends_with_its_device() {
+    in_namespaces("the_process_ends_with_its_device", async {
+        let mut gateway = Gateway::start().await;
+        let client = gateway.add_client(2).await;
+        assert!(client.reaches_gateway());
+        sh("ip link del dwt0");
+        tokio::time::timeout(Duration::from_secs(1), gateway.tunnels.ended()).await.expect("ends promptly");
+        gateway.ensure().await;
+        assert!(gateway.read().await.peers.is_empty());
+    });
+}
+
+#[test]
+fn a_taken_port_is_said_and_the_old_one_kept() {
+    in_namespaces("a_taken_port_is_said_and_the_old_one_kept", async {
+        let mut gateway = Gateway::start().await;
+        let client = gateway.add_client(2).await;
+        assert!(client.reaches_gateway());
+        let _holder = std::net::UdpSocket::bind("[::]:4444").unwrap();
+        let mut spec = gateway.spec.clone();
+        spec.listen_port = 4444;
+        let error = gateway.tunnels.ensure(gateway.name, &spec).await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("Address already in use"), "{error}: {cause}");
+        assert_eq!(gateway.read().await.listen_port, gateway.spec.listen_port);
+        assert!(client.reaches_gateway());
+    });
+}
+
+#[test]
+fn the_socket_is_roots_alone_and_speaks_with_wg() {
+    in_namespaces("the_socket_is_roots_alone_and_speaks_with_wg", async {
+        let mut gateway = Gateway::start().await;
+        assert_eq!(sh("stat -c %a /run/wireguard/dwt0.sock").trim(), "600");
+        let keys = sh("wg show dwt0 private-key");
+        assert_eq!(keys.trim(), gateway.spec.private_key.expose_base64());
+        let peer = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+        sh(&format!("wg set dwt0 peer {peer} endpoint 192.0.2.77:9 allowed-ips 10.9.0.7/32,fd00::7/128"));
+        assert_eq!(sh("wg show dwt0 endpoints").trim(), format!("{peer}\t192.0.2.77:9"));
+        let moved = "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=";
+        sh(&format!("wg set dwt0 peer {moved} allowed-ips fd00::7/128"));
+        let nets = sh("wg show dwt0 allowed-ips");
+        assert!(
+            nets.contains(&format!("{peer}\t10.9.0.7/32\n")) && nets.contains(&format!("{moved}\tfd00::7/128")),
+            "{nets}"
+        );
+        sh(&format!("wg set dwt0 peer {peer} remove"));
+        assert_eq!(gateway.read().await.peers.len(), 1);
+    });
+}
