@@ -36,7 +36,7 @@ pub struct Config {
 }
 
 /// Where the stored state is.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
     /// `sqlite:///path` or `postgres://…`; empty: `doorward.db` in the state folder.
@@ -134,6 +134,12 @@ impl Default for Config {
             network: Network::default(),
             log: Log::default(),
         }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: String::new(), gateway: "default".to_owned() }
     }
 }
 

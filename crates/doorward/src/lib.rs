@@ -4,6 +4,8 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod listen;
+pub mod meter;
+pub mod reconcile;
 pub mod secrets;
 pub mod store;
 pub mod tls;

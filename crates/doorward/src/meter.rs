@@ -1,0 +1,201 @@
+//! From kernel counters to stored use: daily statistics and quotas.
+//!
+//! Kernel counters only grow; they fall back to zero when they are made anew. What was last seen is stored beside the
+//! sums, so nothing is counted twice or lost over a restart of the gateway.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use doorward_policy::{
+    account::{AccountId, QuotaUse},
+    item::Counter,
+    limits::local_day,
+    observed::{Scope, Stats},
+};
+use jiff::{ToSpan, tz::TimeZone};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    clock,
+    reconcile::{self, Owner},
+    store::{self, RawCounts, Store, UsageDelta},
+};
+
+/// How often quota objects are read. The kernel cuts by itself; this is how much of a quota a power failure can
+/// forget.
+const QUOTA_TICK: Duration = Duration::from_secs(10);
+
+/// A collection that was asked for is not repeated within this time.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// Asks the meter.
+#[derive(Clone)]
+pub struct Handle(mpsc::Sender<oneshot::Sender<()>>);
+
+impl Handle {
+    /// Brings the stored statistics up to this moment, at most half a second old. Fails silently: what cannot be
+    /// collected now is collected later.
+    pub async fn collect(&self) {
+        let (answer, done) = oneshot::channel();
+        if self.0.send(answer).await.is_ok() {
+            drop(done.await);
+        }
+    }
+}
+
+/// Starts the meter; it collects a last time and ends when the last [`Handle`] is dropped.
+pub fn spawn(store: Store, reconcile: reconcile::Handle, zone: TimeZone) -> (Handle, tokio::task::JoinHandle<()>) {
+    let (sender, requests) = mpsc::channel(64);
+    let meter = Meter { store, reconcile, zone, last: None, quota_use: HashMap::new(), day: None, collected: None };
+    (Handle(sender), tokio::spawn(meter.run(requests)))
+}
+
+struct Meter {
+    store: Store,
+    reconcile: reconcile::Handle,
+    zone: TimeZone,
+    /// What was last stored; read from the database at first.
+    last: Option<HashMap<AccountId, RawCounts>>,
+    quota_use: HashMap<AccountId, QuotaUse>,
+    /// The day that is being counted, and when it ends (Unix ms).
+    day: Option<(String, i64)>,
+    collected: Option<Instant>,
+}
+
+/// What stops a collection.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the database cannot be used")]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Kernel(#[from] reconcile::ReadError),
+}
+
+impl Meter {
+    async fn run(mut self, mut requests: mpsc::Receiver<oneshot::Sender<()>>) {
+        self.day = Some(local_day(clock::now_ms(), &self.zone));
+        loop {
+            let until_midnight = self.day.as_ref().map_or(0, |(_, end)| end.saturating_sub(clock::now_ms()));
+            let nap = Duration::from_millis(u64::try_from(until_midnight).unwrap_or(0)).min(QUOTA_TICK);
+            tokio::select! {
+                request = requests.recv() => {
+                    let last_time = request.is_none();
+                    if last_time || self.collected.is_none_or(|at| at.elapsed() > FRESH) {
+                        report(self.tick(true).await);
+                    }
+                    match request {
+                        Some(answer) => drop(answer.send(())),
+                        None => return,
+                    }
+                }
+                () = tokio::time::sleep(nap) => report(self.tick(false).await),
+            }
+        }
+    }
+
+    async fn tick(&mut self, now: bool) -> Result<(), Error> {
+        let settings = self.store.vpn_settings().await?;
+        let stats = self.reconcile.read(Scope::Counters).await?;
+        self.record_quotas(&stats).await?;
+
+        let now_ms = clock::now_ms();
+        let day_is_over = self.day.as_ref().is_none_or(|(_, end)| now_ms >= *end);
+        let every = Duration::from_secs(60 * u64::from(settings.traffic_statistics_frequency));
+        let is_time = now || day_is_over || self.collected.is_none_or(|at| at.elapsed() >= every);
+        if is_time {
+            self.record_days(&stats, settings.traffic_statistics_history > 0).await?;
+            self.collected = Some(Instant::now());
+        }
+        if day_is_over {
+            self.day = Some(local_day(now_ms, &self.zone));
+            self.prune(settings.traffic_statistics_history).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores how much of each quota is used, and has spent accounts looked at.
+    async fn record_quotas(&mut self, stats: &Stats) -> Result<(), Error> {
+        let mut changed = Vec::new();
+        let mut spent = Vec::new();
+        for (id, quota) in &stats.quotas {
+            let used = QuotaUse { period_start_ms: id.period_start_ms, bytes: quota.used_bytes.min(quota.limit_bytes) };
+            let before = self.quota_use.get(&id.account);
+            // An object of an earlier period may stand beside the present one for a moment.
+            if before.is_some_and(|b| b.period_start_ms > used.period_start_ms || *b == used) {
+                continue;
+            }
+            changed.push((id.account, used));
+            if quota.used_bytes >= quota.limit_bytes {
+                spent.push(Owner::Account(id.account));
+            }
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.store.record_quota_use(&changed).await?;
+        self.quota_use.extend(changed);
+        if !spent.is_empty() {
+            drop(self.reconcile.nudge(&spent));
+        }
+        Ok(())
+    }
+
+    /// Adds what was counted since the last time to the day.
+    async fn record_days(&mut self, stats: &Stats, keep: bool) -> Result<(), Error> {
+        if self.last.is_none() {
+            self.last = Some(self.store.last_counts().await?);
+        }
+        let (Some(last), Some((day, _))) = (&mut self.last, &self.day) else { return Ok(()) };
+
+        let mut now: HashMap<AccountId, RawCounts> = HashMap::new();
+        for (counter, count) in &stats.counters {
+            match counter {
+                Counter::AccountUp(id) => now.entry(*id).or_default().up = count.bytes,
+                Counter::AccountDown(id) => now.entry(*id).or_default().down = count.bytes,
+                Counter::ServerNat(_) | Counter::ServerInternal(_) => {}
+            }
+        }
+        let deltas: Vec<UsageDelta> = now
+            .iter()
+            .filter_map(|(account, raw)| {
+                let before = last.get(account).copied().unwrap_or_default();
+                let (up, down) = (grown(before.up, raw.up), grown(before.down, raw.down));
+                (before != *raw).then_some(UsageDelta {
+                    account: *account,
+                    raw_up: raw.up,
+                    raw_down: raw.down,
+                    delta_up: if keep { up } else { 0 },
+                    delta_down: if keep { down } else { 0 },
+                })
+            })
+            .collect();
+        if !deltas.is_empty() {
+            self.store.record_usage(day, &deltas).await?;
+        }
+        // Counters that are gone begin at zero when they come back.
+        *last = now;
+        Ok(())
+    }
+
+    async fn prune(&self, history_months: u32) -> Result<(), Error> {
+        let today = jiff::Timestamp::from_millisecond(clock::now_ms()).unwrap_or_default().to_zoned(self.zone.clone());
+        let months = i64::from(history_months.min(12_000));
+        if let Ok(oldest) = today.first_of_month().and_then(|first| first.checked_sub(months.months())) {
+            self.store.prune_usage(&oldest.date().to_string()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a counter grew by; one that is smaller than before was made anew.
+fn grown(before: u64, now: u64) -> u64 {
+    if now >= before { now - before } else { now }
+}
+
+fn report(result: Result<(), Error>) {
+    if let Err(error) = result {
+        tracing::warn!(error = &error as &dyn std::error::Error, "counters are collected later");
+    }
+}

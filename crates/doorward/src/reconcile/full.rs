@@ -1,0 +1,182 @@
+//! Passes over everything: the stored state is compared with the kernel, and differences are repaired.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    mem,
+    sync::Arc,
+    time::Instant,
+};
+
+use doorward_kernel::Kernel;
+use doorward_policy::{
+    account::Account,
+    desired,
+    item::{Item, Items, Key},
+    observed::Scope,
+    plan::{Change, plan},
+    vpn_server::{ServerId, VpnServer},
+};
+
+use super::{
+    Owner,
+    parts::{Part, Parts},
+    status::{FullPass, Phase, RELOAD, Section, SectionCounts},
+    task::{PassError, SLICE, Task, Waiter, settle},
+};
+use crate::{clock, store};
+
+/// All that is stored.
+struct Snapshot {
+    servers: BTreeMap<ServerId, VpnServer>,
+    accounts: Vec<Account>,
+}
+
+impl<K: Kernel> Task<K> {
+    pub(super) async fn full_pass(&mut self, reason: &'static str, tickets: Vec<Waiter>) {
+        let started = Instant::now();
+        self.touched.clear();
+        if reason == RELOAD {
+            self.publish(|status| status.phase = Phase::Reloading);
+        }
+        match self.full().await {
+            Ok(sections) => {
+                self.ready = true;
+                let changes: usize = sections.values().map(|c| c.added + c.changed + c.removed).sum();
+                let failed: usize = sections.values().map(|c| c.failed).sum();
+                let took = started.elapsed();
+                let pass = FullPass { reason, ended: Instant::now(), took, sections };
+                if changes + failed > 0 || reason == "start" {
+                    tracing::info!(reason, changes, failed, took_ms = took.as_millis(), "full pass: {pass}");
+                }
+                self.schedule_next();
+                self.publish(|status| {
+                    status.phase = Phase::Following;
+                    status.last_full = Some(pass);
+                });
+                let failed = if failed == 0 { BTreeSet::new() } else { [Owner::Base].into() };
+                settle(tickets, &failed);
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, reason, "a full pass could not be made");
+                self.failing_since.get_or_insert_with(Instant::now);
+                self.schedule_next();
+                self.publish(|status| status.step = "waiting for the database or the kernel");
+            }
+        }
+        self.touched.clear();
+        self.queue.put_back(mem::take(&mut self.postponed));
+    }
+
+    async fn full(&mut self) -> Result<BTreeMap<Section, SectionCounts>, PassError> {
+        let snapshot = self.load_snapshot().await?;
+
+        self.publish(|status| status.step = "reading the kernel");
+        let host = self.kernel.host().await?;
+        self.environment.wans.clone_from(&host.wans);
+        self.host.send_replace(Arc::new(host));
+        let observed = self.kernel.observe(Scope::Everything).await?;
+        self.applied = observed.items;
+        let desired = self.take_over(snapshot);
+
+        let changes = plan(&desired, &self.applied);
+        let mut sections: BTreeMap<Section, SectionCounts> = BTreeMap::new();
+        for key in desired.0.keys() {
+            sections.entry(Section::of(key)).or_default().unchanged += 1;
+        }
+        for change in &changes {
+            if !matches!(change, Change::Remove(_)) {
+                sections.entry(Section::of(&change.key())).or_default().unchanged -= 1;
+            }
+        }
+        drop(desired);
+
+        self.publish(|status| status.step = "applying changes");
+        let mut failed = BTreeSet::new();
+        self.failures.clear();
+        for slice in changes.chunks(SLICE) {
+            let left: Vec<Change> = slice.iter().filter(|c| !self.touched.contains(&c.key())).cloned().collect();
+            self.apply(&left, &mut failed, Some(&mut sections)).await;
+            if self.ready {
+                self.attend().await;
+            }
+        }
+        if self.failures.is_empty() {
+            self.failing_since = None;
+        }
+        Ok(sections)
+    }
+
+    /// Reads all that is stored, while nudges and readings go on having their turn.
+    async fn load_snapshot(&mut self) -> Result<Snapshot, PassError> {
+        let store = self.store.clone();
+        let mut load = tokio::spawn(async move {
+            let servers = store.servers().await?.into_iter().map(|s| (s.id, s)).collect();
+            let accounts = store.accounts().await?;
+            Ok::<_, store::Error>(Snapshot { servers, accounts })
+        });
+        if !self.ready {
+            return Ok(load.await??);
+        }
+        loop {
+            tokio::select! {
+                loaded = &mut load => return Ok(loaded??),
+                () = self.queue.woken() => self.attend().await,
+                request = self.read_requests.recv() => if let Some(request) = request { self.answer(request).await },
+            }
+        }
+    }
+
+    /// Does what came in while a full pass is under way.
+    async fn attend(&mut self) {
+        let waiting = self.queue.take();
+        if waiting.everything.is_some() {
+            // What is under way began too early to answer this one.
+            self.postponed.merge(waiting);
+        } else if !waiting.owners.is_empty() {
+            self.delta_pass(waiting.owners, waiting.tickets).await;
+        }
+        while let Ok(request) = self.read_requests.try_recv() {
+            self.answer(request).await;
+        }
+    }
+
+    /// Makes the stored rows the owners of their items; what delta passes touched meanwhile stays as they left it.
+    fn take_over(&mut self, snapshot: Snapshot) -> Items {
+        let now_ms = clock::now_ms();
+        let mut desired = Items::default();
+        let mut seen = BTreeSet::new();
+        let mut take = |parts: &mut Parts, touched: &HashSet<Key>, owner: Owner, part: &Part| {
+            seen.insert(owner);
+            let mut keys = parts.keys(owner).chain(part.0.iter().map(Item::key));
+            if touched.is_empty() || !keys.any(|key| touched.contains(&key)) {
+                drop(keys);
+                parts.set(owner, Some(part));
+            }
+        };
+        for account in &snapshot.accounts {
+            let Some(server) = snapshot.servers.get(&account.server) else { continue };
+            let part = desired::account(account, server, &self.environment, now_ms);
+            take(&mut self.parts, &self.touched, Owner::Account(account.id), &part);
+            part.0.into_iter().for_each(|item| desired.put(item));
+        }
+        for server in snapshot.servers.values() {
+            let part = (desired::server(server), None);
+            take(&mut self.parts, &self.touched, Owner::Server(server.id), &part);
+            part.0.into_iter().for_each(|item| desired.put(item));
+        }
+        let base = (desired::base(snapshot.servers.values(), &self.environment), None);
+        take(&mut self.parts, &self.touched, Owner::Base, &base);
+        base.0.into_iter().for_each(|item| desired.put(item));
+
+        let gone: Vec<Owner> = self.parts.others(&seen).collect();
+        for owner in gone {
+            if !self.parts.keys(owner).any(|key| self.touched.contains(&key)) {
+                self.parts.set(owner, None);
+            }
+        }
+        if !self.touched.contains(&Key::Skeleton) {
+            self.servers = snapshot.servers;
+        }
+        desired
+    }
+}

@@ -1,0 +1,259 @@
+//! The loop itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use doorward_kernel::{Host, Kernel};
+use doorward_policy::{
+    desired::Environment,
+    item::{Items, Key},
+    plan::Change,
+    vpn_server::{ServerId, VpnServer},
+};
+use jiff::tz::TimeZone;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    Handle, Owner, READ_QUEUE, ReadRequest,
+    parts::Parts,
+    queue::{Queue, Waiting},
+    status::{MOST_FAILURES, Section, SectionCounts, Status},
+};
+use crate::store::{self, Store};
+
+/// Changes that are carried out at once; in between, nudges and readings have their turn.
+pub(super) const SLICE: usize = 1_000;
+
+/// First wait before a refused change is tried again; doubled up to the time between full passes.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// How the loop works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The gateway's time zone, for quota periods.
+    pub zone: TimeZone,
+    /// Time between full passes without any other reason.
+    pub full_pass_every: Duration,
+}
+
+/// Starts the loop; it ends when the last [`Handle`] is dropped.
+pub fn spawn<K: Kernel>(kernel: K, store: Store, options: Options) -> (Handle, tokio::task::JoinHandle<()>) {
+    let queue = Arc::new(Queue::default());
+    let (reads, read_requests) = mpsc::channel(READ_QUEUE);
+    let (status_out, status) = watch::channel(Status::starting());
+    let (host_out, host) = watch::channel(Arc::new(Host::default()));
+    let handle = Handle { queue: Arc::clone(&queue), reads, status, host };
+    let task = Task {
+        kernel,
+        store,
+        queue,
+        read_requests,
+        status: status_out,
+        host: host_out,
+        environment: Environment { wans: Vec::new(), zone: options.zone.clone() },
+        servers: BTreeMap::new(),
+        applied: Items::default(),
+        parts: Parts::default(),
+        touched: HashSet::new(),
+        failures: BTreeMap::new(),
+        failing_since: None,
+        postponed: Waiting::default(),
+        ready: false,
+        next_full: Instant::now() + options.full_pass_every,
+        retry: FIRST_RETRY,
+        options,
+    };
+    (handle, tokio::spawn(task.run()))
+}
+
+pub(super) struct Task<K> {
+    pub(super) kernel: K,
+    pub(super) store: Store,
+    pub(super) queue: Arc<Queue>,
+    pub(super) read_requests: mpsc::Receiver<ReadRequest>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) host: watch::Sender<Arc<Host>>,
+    pub(super) environment: Environment,
+    pub(super) servers: BTreeMap<ServerId, VpnServer>,
+    /// The last full observation and every change acknowledged since.
+    pub(super) applied: Items,
+    pub(super) parts: Parts,
+    /// Keys that delta passes looked at while a full pass is under way: the full pass leaves them alone.
+    pub(super) touched: HashSet<Key>,
+    pub(super) failures: BTreeMap<Key, String>,
+    pub(super) failing_since: Option<Instant>,
+    /// What came in during a full pass and needs another one.
+    pub(super) postponed: Waiting,
+    /// A full pass has succeeded: `applied` and `parts` can be relied on.
+    pub(super) ready: bool,
+    pub(super) next_full: Instant,
+    pub(super) retry: Duration,
+    pub(super) options: Options,
+}
+
+enum Event {
+    Nudged,
+    Read(Option<ReadRequest>),
+    Drifted(String),
+    Timer,
+}
+
+/// Why a pass could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PassError {
+    #[error("the database cannot be read")]
+    Store(#[from] store::Error),
+    #[error("the kernel cannot be read")]
+    Kernel(#[from] doorward_kernel::Error),
+    #[error("reading the database was cut off")]
+    Cut(#[from] tokio::task::JoinError),
+}
+
+impl<K: Kernel> Task<K> {
+    async fn run(mut self) {
+        self.full_pass("start", Vec::new()).await;
+        // Listeners wait for this: the skeleton stands, or cannot be made to stand now.
+        self.publish(|status| status.guarded = true);
+        loop {
+            let event = {
+                let nap = tokio::time::sleep(self.nap());
+                tokio::select! {
+                    biased;
+                    () = self.queue.woken() => Event::Nudged,
+                    request = self.read_requests.recv() => Event::Read(request),
+                    what = self.kernel.drift() => Event::Drifted(what),
+                    () = nap => Event::Timer,
+                }
+            };
+            match event {
+                Event::Nudged => self.follow().await,
+                Event::Read(Some(request)) => self.answer(request).await,
+                Event::Read(None) => return,
+                Event::Drifted(what) => {
+                    tracing::warn!(what, "changed by somebody else, repairing");
+                    self.full_pass("repair", Vec::new()).await;
+                }
+                Event::Timer => self.on_timer().await,
+            }
+        }
+    }
+
+    fn nap(&self) -> Duration {
+        let until_full = self.next_full.saturating_duration_since(Instant::now());
+        let until_deadline = self
+            .parts
+            .next_deadline_ms()
+            .map(|at| Duration::from_millis(u64::try_from(at.saturating_sub(crate::clock::now_ms())).unwrap_or(0)));
+        until_deadline.map_or(until_full, |d| d.min(until_full))
+    }
+
+    async fn on_timer(&mut self) {
+        let due = self.parts.due(crate::clock::now_ms());
+        if !due.is_empty() {
+            tracing::debug!(owners = due.len(), "moments have come");
+            self.delta_pass(due, Vec::new()).await;
+        }
+        if Instant::now() >= self.next_full {
+            let reason = if self.failures.is_empty() && self.ready { "timer" } else { "trying again" };
+            self.full_pass(reason, Vec::new()).await;
+        }
+    }
+
+    pub(super) async fn answer(&mut self, request: ReadRequest) {
+        if request.answer.is_closed() {
+            return;
+        }
+        let result = self.kernel.observe(request.scope).await.map(|observed| observed.stats);
+        // Who no longer waits needs no answer.
+        drop(request.answer.send(result));
+    }
+
+    /// Does what waits in the queue.
+    async fn follow(&mut self) {
+        let Waiting { owners, everything, tickets, since: _ } = self.queue.take();
+        match everything {
+            Some(reason) => self.full_pass(reason, tickets).await,
+            None if !self.ready => self.full_pass("trying again", tickets).await,
+            None if owners.is_empty() => settle(tickets, &BTreeSet::new()),
+            None => self.delta_pass(owners, tickets).await,
+        }
+    }
+
+    pub(super) async fn apply(
+        &mut self,
+        changes: &[Change],
+        failed: &mut BTreeSet<Key>,
+        mut sections: Option<&mut BTreeMap<Section, SectionCounts>>,
+    ) {
+        if changes.is_empty() {
+            return;
+        }
+        let results = self.kernel.apply(changes).await;
+        for (change, result) in changes.iter().zip(results) {
+            let key = change.key();
+            let counts = sections.as_deref_mut().map(|s| s.entry(Section::of(&key)).or_default());
+            match result {
+                Ok(()) => {
+                    change.apply_to(&mut self.applied);
+                    self.failures.remove(&key);
+                    if let Some(counts) = counts {
+                        match change {
+                            Change::Add(_) => counts.added += 1,
+                            Change::Replace { .. } => counts.changed += 1,
+                            Change::Remove(_) => counts.removed += 1,
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, ?key, "the kernel refused a change");
+                    if let Some(counts) = counts {
+                        counts.failed += 1;
+                    }
+                    self.failures.insert(key, error.to_string());
+                    failed.insert(key);
+                }
+            }
+        }
+        if !self.failures.is_empty() {
+            self.failing_since.get_or_insert_with(Instant::now);
+            self.retry_soon();
+        }
+    }
+
+    /// After a full pass: the next one comes by the timer, or after growing waits while something fails.
+    pub(super) fn schedule_next(&mut self) {
+        if self.failing_since.is_none() {
+            self.next_full = Instant::now() + self.options.full_pass_every;
+            self.retry = FIRST_RETRY;
+        } else {
+            self.next_full = Instant::now() + self.retry;
+            self.retry = (self.retry * 2).min(self.options.full_pass_every);
+        }
+    }
+
+    pub(super) fn retry_soon(&mut self) {
+        self.next_full = self.next_full.min(Instant::now() + self.retry);
+    }
+
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Status)) {
+        self.status.send_modify(|status| {
+            status.guarded |= self.applied.0.contains_key(&Key::Skeleton);
+            status.behind_since = self.failing_since;
+            status.failures = self.failures.values().take(MOST_FAILURES).cloned().collect();
+            change(status);
+        });
+    }
+}
+
+pub(super) type Waiter = (Box<[Owner]>, oneshot::Sender<bool>);
+
+pub(super) fn settle(tickets: Vec<Waiter>, failed: &BTreeSet<Owner>) {
+    for (owners, ticket) in tickets {
+        let held = if owners.is_empty() { failed.is_empty() } else { !owners.iter().any(|o| failed.contains(o)) };
+        // Who no longer waits needs no answer.
+        _ = ticket.send(held);
+    }
+}
