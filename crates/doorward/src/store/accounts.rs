@@ -189,7 +189,7 @@ impl Store {
     /// their own.
     ///
     /// # Errors
-    /// [`Error::Missing`]; [`Error::Taken`] with `AccountAddress`, `AccountAddressIpv6` or `AccountKey`;
+    /// [`Error::Missing`] where no row has that id and name; [`Error::Taken`] with `AccountAddress`, `AccountAddressIpv6` or `AccountKey`;
     /// [`Error::Unavailable`].
     pub async fn update_account(&self, account: &Account) -> Result<(), Error> {
         let gateway = self.gateway();
@@ -198,7 +198,7 @@ impl Store {
             let done = sqlx::query(
                 "UPDATE accounts SET secrets = $3, public_key = $4, enabled = $5, address = $6, address_ipv6 = $7,
                     bandwidth_down = $8, bandwidth_up = $9, expires_at_ms = $10, quota_bytes = $11, quota_period = $12
-                 WHERE gateway_id = $1 AND id = $2",
+                 WHERE gateway_id = $1 AND id = $2 AND name = $13",
             )
             .bind(gateway)
             .bind(row.id)
@@ -212,6 +212,8 @@ impl Store {
             .bind(row.expires_at_ms)
             .bind(row.quota_bytes)
             .bind(row.quota_period)
+            // The secrets are sealed for this name.
+            .bind(row.name)
             .execute(c)
             .await?;
             if done.rows_affected() == 0 { Err(Error::Missing) } else { Ok(()) }

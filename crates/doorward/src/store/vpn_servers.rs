@@ -149,7 +149,7 @@ impl Store {
     /// external address with it.
     ///
     /// # Errors
-    /// [`Error::Missing`]; [`Error::Taken`] with `ListenPort`, or with `Forward` where another server on the new
+    /// [`Error::Missing`] where no row has that id and name; [`Error::Taken`] with `ListenPort`, or with `Forward` where another server on the new
     /// external address forwards the same port; [`Error::Unavailable`].
     pub async fn update_server(&self, server: &VpnServer) -> Result<(), Error> {
         let (gateway, id) = (self.gateway(), server.id.0);
@@ -160,7 +160,7 @@ impl Store {
                     dns_2 = $8, dns_1_ipv6 = $9, dns_2_ipv6 = $10, bandwidth_down = $11, bandwidth_up = $12,
                     internal_traffic = $13, ikev2 = $14, keep_alive = $15, mtu = $16, allowed_ips = $17,
                     endpoint = $18, ipv6 = $19, address_ipv6 = $20, disable_nat = $21
-                 WHERE gateway_id = $1 AND id = $2",
+                 WHERE gateway_id = $1 AND id = $2 AND name = $22",
             )
             .bind(gateway)
             .bind(id)
@@ -183,6 +183,8 @@ impl Store {
             .bind(row.ipv6)
             .bind(row.address_ipv6)
             .bind(row.disable_nat)
+            // The private key is sealed for this name.
+            .bind(row.name)
             .execute(&mut *c)
             .await?;
             if done.rows_affected() == 0 {

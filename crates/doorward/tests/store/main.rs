@@ -6,7 +6,13 @@
 #[path = "../support/databases.rs"]
 mod databases;
 
+mod access_hashes;
 mod accounts;
+mod damage;
 mod opening;
+mod operators;
+mod port_forwards;
 mod samples;
+mod settings;
+mod usage;
 mod vpn_servers;

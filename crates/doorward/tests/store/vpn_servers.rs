@@ -61,6 +61,8 @@ async fn an_update_replaces_all_but_names(database: Database) {
 
     let gone = VpnServer { id: ServerId(99), ..flipped.clone() };
     assert!(matches!(store.update_server(&gone).await, Err(Error::Missing)));
+    let misnamed = VpnServer { name: "other".parse().unwrap(), ..flipped.clone() };
+    assert!(matches!(store.update_server(&misnamed).await, Err(Error::Missing)));
     let clash = VpnServer { listen_port: other.listen_port, ..flipped };
     assert!(matches!(store.update_server(&clash).await, Err(Error::Taken(Field::ListenPort))));
 }

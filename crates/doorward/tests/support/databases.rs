@@ -13,7 +13,7 @@ use doorward::{
     secrets::{self, MasterKey},
     store::{DEFAULT_GATEWAY, Error, Store},
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 /// A database that nobody else uses. The file of SQLite goes with it; PostgreSQL's goes with the server.
@@ -54,6 +54,22 @@ impl Database {
     /// The file, on SQLite.
     pub fn file(&self) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.path().join("doorward.db"))
+    }
+
+    /// Changes the database past the store.
+    pub async fn execute(&self, sql: &str) {
+        let sql = AssertSqlSafe(sql);
+        match &self.folder {
+            Some(_) => {
+                let mut connection = SqliteConnection::connect(&self.url).await.expect("a connection");
+                sqlx::raw_sql(sql).execute(&mut connection).await.expect("a statement that works");
+                connection.close().await.expect("a good end");
+            }
+            None => {
+                let mut connection = PgConnection::connect(&self.url).await.expect("a connection");
+                sqlx::raw_sql(sql).execute(&mut connection).await.expect("a statement that works");
+            }
+        }
     }
 
     /// A store on it.
