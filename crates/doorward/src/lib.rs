@@ -1,5 +1,6 @@
 //! Doorward, the gateway: everything but the rules ([`doorward_policy`]) and the kernel ([`doorward_kernel`]).
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;

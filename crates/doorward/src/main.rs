@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `doorward` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    doorward::cli::run()
+}

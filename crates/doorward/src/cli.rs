@@ -1,0 +1,129 @@
+//! The command line: everything an operator needs when the panel is out of reach.
+
+mod access_hash;
+mod operator;
+mod status;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use doorward_policy::name::IfName;
+
+use crate::{
+    config::{Config, LogFormat},
+    secrets::MasterKey,
+    store::Store,
+};
+
+/// Where WireGuard programs look for the sockets of user-space tunnels.
+const SOCKET_DIR: &str = "/var/run/wireguard";
+
+/// A self-hosted network-access gateway: WireGuard VPN accounts, speed, quota and expiry.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, about, arg_required_else_help = true)]
+struct Arguments {
+    /// Configuration file [default: /etc/doorward/doorward.toml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run one user-space WireGuard tunnel; the gateway starts these itself.
+    Tunnel {
+        /// Interface that the gateway made.
+        interface: IfName,
+    },
+    /// Read the configuration and say what is wrong with it.
+    CheckConfig,
+    /// Make, list and delete the hashes that programs use the VPN API with.
+    AccessHash {
+        #[command(subcommand)]
+        verb: access_hash::Verb,
+    },
+    /// Make, list and change the people who use the panel.
+    Operator {
+        #[command(subcommand)]
+        verb: operator::Verb,
+    },
+    /// Show what the running gateway does, and what this kernel offers.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the version.
+    Version,
+}
+
+/// Runs the program.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match verb(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("doorward: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn verb(arguments: Arguments) -> anyhow::Result<()> {
+    let load = || Config::load(arguments.config.as_deref()).context("configuration");
+    match arguments.verb {
+        Verb::Version => say(&format!("doorward {}", env!("CARGO_PKG_VERSION"))),
+        Verb::CheckConfig => {
+            load()?;
+            say("the configuration is fine")
+        }
+        Verb::Tunnel { interface } => {
+            start_log(LogFormat::Text, "info");
+            let socket_dir = PathBuf::from(SOCKET_DIR);
+            block_on(async move { Ok(doorward_kernel::tunnel::daemon::run(interface, &socket_dir).await?) })
+        }
+        Verb::AccessHash { verb } => block_on(access_hash::run(load()?, verb)),
+        Verb::Operator { verb } => block_on(operator::run(load()?, verb)),
+        Verb::Status { json } => block_on(status::run(load()?, json)),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// Opens the stored state as the gateway does.
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    make_state_dir(&config.state_dir)?;
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let key = MasterKey::load(&config.state_dir.join("master.key"), credentials.as_deref()).context("master key")?;
+    Store::open(&config.database_url(), &config.database.gateway, key).await.context("database")
+}
+
+fn make_state_dir(path: &std::path::Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("state folder {}", path.display()))
+}
+
+/// Writes a line for the person or program that called.
+fn say(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stdout().lock(), "{text}").context("standard output")
+}
+
+fn start_log(format: LogFormat, level: &str) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
