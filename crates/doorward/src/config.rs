@@ -202,10 +202,12 @@ impl Config {
     /// Names the key and the value.
     pub fn load(path: Option<&Path>) -> Result<Self, Error> {
         let file = path.unwrap_or(Path::new(DEFAULT_PATH));
-        if path.is_some() && !file.is_file() {
-            return Err(Error::Missing(file.to_owned()));
+        let defaults = Figment::from(Serialized::defaults(Self::default()));
+        match file.is_file() {
+            true => Self::read(defaults.merge(Toml::file_exact(file))),
+            false if path.is_some() => Err(Error::Missing(file.to_owned())),
+            false => Self::read(defaults),
         }
-        Self::read(Figment::from(Serialized::defaults(Self::default())).merge(Toml::file_exact(file)))
     }
 
     fn read(figment: Figment) -> Result<Self, Error> {
