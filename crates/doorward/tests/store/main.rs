@@ -9,6 +9,7 @@ mod databases;
 mod access_hashes;
 mod accounts;
 mod damage;
+mod durability;
 mod opening;
 mod operators;
 mod port_forwards;
