@@ -1,9 +1,11 @@
 //! Doorward, the gateway: everything but the rules ([`doorward_policy`]) and the kernel ([`doorward_kernel`]).
 
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod http;
 pub mod listen;
 pub mod meter;
 pub mod reconcile;

@@ -1,0 +1,126 @@
+//! Why an operation was refused.
+
+use crate::{reconcile, store};
+
+/// Closed list of refusals. What each is called on a wire, and with which status, is the face's affair.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the text of each variant says it")]
+pub enum Error {
+    #[error("a start, reload or restore is running")]
+    Loading,
+    #[error("traffic_statistics_frequency is not within its range")]
+    StatisticsFrequency,
+    #[error("traffic_statistics_history is not within its range")]
+    StatisticsHistory,
+    #[error("wireguard_handshake_uptime is not within its range")]
+    HandshakeUptime,
+
+    #[error("no such server")]
+    ServerNotFound,
+    #[error("several servers would do")]
+    ServerAmbiguous,
+    #[error("the server still has accounts")]
+    ServerHasAccounts,
+    #[error("accounts lie outside the new subnet")]
+    AccountsOutside,
+    #[error("not an interface name of the form wgN")]
+    InterfaceName,
+    #[error("the interface is taken")]
+    InterfaceTaken,
+    #[error("the port is taken")]
+    PortTaken,
+    #[error("not a port")]
+    Port,
+    #[error("not an external address")]
+    ExternalIp,
+    #[error("the subnet overlaps another")]
+    SubnetTaken,
+    #[error("not an address for resolver 1")]
+    Dns1,
+    #[error("not an address for resolver 2")]
+    Dns2,
+    #[error("not an MTU")]
+    Mtu,
+    #[error("not a keepalive")]
+    Keepalive,
+    #[error("not a list of subnets")]
+    AllowedIps,
+    #[error("not an endpoint")]
+    Endpoint,
+
+    #[error("no such account")]
+    AccountNotFound,
+    #[error("no more accounts are allowed")]
+    AccountLimit,
+    #[error("no server of that name")]
+    ServerNotValid,
+    #[error("the account's server is gone")]
+    ServerGone,
+    #[error("the name is taken")]
+    NameTaken,
+    #[error("not a name")]
+    Name,
+    #[error("the user name is taken")]
+    UsernameTaken,
+    #[error("not a user name")]
+    Username,
+    #[error("not an address")]
+    Ip,
+    #[error("not an address for an account")]
+    AccountIp,
+    #[error("the address is taken")]
+    AddressTaken,
+    #[error("the address is not the server's to give")]
+    AddressOutside,
+    #[error("the keys do not fit")]
+    Keys,
+    #[error("not a status")]
+    AccountStatus,
+    #[error("not a password")]
+    Password,
+    #[error("not a bandwidth")]
+    Bandwidth,
+    #[error("{0} is not a boolean")]
+    Boolean(&'static str),
+    #[error("not a moment")]
+    ExpiresAt,
+    #[error("not a quota")]
+    QuotaBytes,
+    #[error("not a quota period")]
+    QuotaPeriod,
+    #[error("a quota period without a quota")]
+    QuotaPeriodAlone,
+    #[error("not a preshared key")]
+    PresharedKey,
+
+    #[error("not a protocol")]
+    Protocol,
+    #[error("not a port to be forwarded")]
+    DstPort,
+    #[error("not a port at the account")]
+    ToPort,
+    #[error("the port is forwarded already")]
+    ForwardTaken,
+    #[error("the port is a listen port")]
+    ForwardIsListenPort,
+    #[error("not an account of the server")]
+    Peer,
+    #[error("no such port forwarding")]
+    ForwardNotFound,
+    #[error("the path names no protocol")]
+    ProtocolInPath,
+    #[error("the path names no port")]
+    PortInPath,
+
+    #[error("not a month")]
+    Month,
+    #[error("not a year")]
+    Year,
+
+    #[error("the store failed")]
+    Store(#[source] store::Error),
+    #[error("the kernel could not be read")]
+    Kernel(#[from] reconcile::ReadError),
+    #[error("{0}")]
+    Failed(&'static str),
+}

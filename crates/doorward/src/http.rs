@@ -1,0 +1,112 @@
+//! The management listener: what every request meets before a face of Doorward answers it.
+
+use std::{any::Any, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderValue, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use ipnet::IpNet;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::App;
+
+mod auth;
+mod body;
+mod envelope;
+mod error;
+mod refusals;
+mod source;
+mod vpn_api;
+
+/// Requests that are worked on at once; others wait.
+const MOST_AT_ONCE: usize = 512;
+/// Longest life of a request, its body and its wait included.
+const REQUEST_WAIT: Duration = Duration::from_secs(30);
+/// Most bytes of all header names and values together.
+const MOST_HEADER_BYTES: usize = 32 * 1024;
+/// Most bytes of path and query.
+const MOST_URI_BYTES: usize = 8 * 1024;
+
+/// `doorward/<version>`
+const SERVER: &str = concat!("doorward/", env!("CARGO_PKG_VERSION"));
+
+/// What the configuration file says of the management listener.
+#[derive(Debug, Clone, Default)]
+pub struct HttpSettings {
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The VPN API answers 200 whatever happened, for old clients (VPN API, section 1.5).
+    pub v1_status_200: bool,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+struct Site {
+    app: App,
+    settings: Arc<HttpSettings>,
+    refusals: Arc<refusals::Refusals>,
+    slots: Arc<Semaphore>,
+}
+
+/// The management router. It needs [`ConnectInfo`] of [`SocketAddr`]: serve it with
+/// `into_make_service_with_connect_info`.
+pub fn router(app: App, settings: HttpSettings) -> Router {
+    let site = Site {
+        app,
+        settings: Arc::new(settings),
+        refusals: Arc::default(),
+        slots: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+    };
+    Router::new()
+        .merge(vpn_api::router(&site))
+        .fallback(|| async { error::NOT_FOUND.into_response() })
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(middleware::from_fn_with_state(site.clone(), limit))
+        .layer(middleware::from_fn_with_state(site.clone(), vpn_api::status_200))
+        .layer(middleware::map_response(mark))
+        .with_state(site)
+}
+
+/// Bounds what a request may cost.
+async fn limit(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+    if headers > MOST_HEADER_BYTES || uri > MOST_URI_BYTES {
+        return error::BAD_REQUEST.into_response();
+    }
+    let answer = async {
+        let _slot = site.slots.acquire().await.ok()?;
+        Some(next.run(request).await)
+    };
+    match tokio::time::timeout(REQUEST_WAIT, answer).await {
+        Ok(Some(response)) => response,
+        Ok(None) | Err(_) => error::INTERNAL.into_response(),
+    }
+}
+
+/// Writes on every answer whose it is, and that it is not to be kept.
+async fn mark(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::SERVER, HeaderValue::from_static(SERVER));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A bug must not cost more than its own request.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is that of the layer")]
+fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(text, "a request ended in a panic");
+    error::INTERNAL.into_response()
+}
+
+/// Where a connection comes from; a router that was built without it refuses everybody.
+fn peer(request: &Request) -> Option<SocketAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+}

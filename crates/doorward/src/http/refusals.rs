@@ -1,0 +1,123 @@
+//! How often an address was refused lately (VPN API, section 1.2).
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Refusals per minute that an address may collect.
+const MOST: u32 = 20;
+/// How long a count stands.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses that are remembered; beyond that, the oldest is forgotten.
+const MOST_ADDRESSES: usize = 16_384;
+
+/// Refused requests by address; IPv6 by /64, which is one subscriber's.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    counts: Mutex<Counts>,
+    /// Number of addresses, so that nobody waits for the lock while there is none.
+    addresses: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    by_address: HashMap<IpAddr, (Instant, u32)>,
+    /// In the order of beginning, which is that of ending.
+    order: VecDeque<(Instant, IpAddr)>,
+}
+
+impl Refusals {
+    /// Whether an address was refused too often to be heard now.
+    pub(super) fn too_many(&self, address: IpAddr, now: Instant) -> bool {
+        if self.addresses.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let counts = self.lock();
+        counts
+            .by_address
+            .get(&subscriber(address))
+            .is_some_and(|(since, count)| *count >= MOST && now.duration_since(*since) < WINDOW)
+    }
+
+    /// Counts a refusal.
+    pub(super) fn count(&self, address: IpAddr, now: Instant) {
+        let mut counts = self.lock();
+        while let Some((since, oldest)) = counts.order.front().copied() {
+            if now.duration_since(since) < WINDOW && counts.order.len() < MOST_ADDRESSES {
+                break;
+            }
+            counts.order.pop_front();
+            counts.by_address.remove(&oldest);
+        }
+        let address = subscriber(address);
+        if let Some((_, count)) = counts.by_address.get_mut(&address) {
+            *count = count.saturating_add(1);
+        } else {
+            counts.by_address.insert(address, (now, 1));
+            counts.order.push_back((now, address));
+        }
+        self.addresses.store(counts.order.len(), Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_twenty_first_is_too_many_for_a_minute() {
+        let (refusals, start) = (Refusals::default(), Instant::now());
+        for n in 0..20 {
+            assert!(!refusals.too_many(at("192.0.2.1"), start), "{n}");
+            refusals.count(at("192.0.2.1"), start);
+        }
+        assert!(refusals.too_many(at("192.0.2.1"), start));
+        assert!(refusals.too_many(at("::ffff:192.0.2.1"), start), "the same address");
+        assert!(!refusals.too_many(at("192.0.2.2"), start), "another address");
+        let later = start + WINDOW;
+        assert!(!refusals.too_many(at("192.0.2.1"), later));
+        refusals.count(at("192.0.2.1"), later);
+        assert!(!refusals.too_many(at("192.0.2.1"), later), "the count began anew");
+    }
+
+    #[test]
+    fn a_64_is_one_subscriber() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        for n in 0..20 {
+            refusals.count(at(&format!("2001:db8:0:1::{n:x}")), now);
+        }
+        assert!(refusals.too_many(at("2001:db8:0:1:ffff::1"), now));
+        assert!(!refusals.too_many(at("2001:db8:0:2::1"), now));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        for n in 0..40_000_u32 {
+            refusals.count(IpAddr::from(n.to_be_bytes()), now);
+        }
+        let counts = refusals.lock();
+        assert_eq!((counts.by_address.len(), counts.order.len()), (MOST_ADDRESSES, MOST_ADDRESSES));
+    }
+}
