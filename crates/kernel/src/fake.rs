@@ -13,7 +13,7 @@ use std::{
 use doorward_policy::{
     item::{ClassId, Counter, Expiry, Item, Items, Key, PeerId, QuotaId},
     name::IfName,
-    observed::{ClassStats, Count, Observed, PeerStats, QueueStats, Scope, Stats},
+    observed::{ClassStats, Count, Observed, PeerStats, QueueStats, Scope, Stats, TunnelStats},
     plan::Change,
 };
 use ipnet::IpNet;
@@ -239,9 +239,10 @@ impl Model {
                 (Items::default(), Stats { counters: all.counters, quotas: all.quotas, ..Stats::default() })
             }
             Scope::Peers(of) => {
-                let mut peers = all.peers;
+                let (mut tunnels, mut peers) = (all.tunnels, all.peers);
+                tunnels.retain(|name, _| of.is_none_or(|of| of == *name));
                 peers.retain(|id, _| of.is_none_or(|name| name == id.interface));
-                (Items::default(), Stats { peers, ..Stats::default() })
+                (Items::default(), Stats { tunnels, peers, ..Stats::default() })
             }
             Scope::Shaping(name) => {
                 let (mut roots, mut classes) = (all.roots, all.classes);
@@ -325,14 +326,17 @@ impl Model {
             Item::Counter(counter) => _ = self.stats.counters.entry(*counter).or_default(),
             Item::Quota(id, spec) => self.stats.quotas.entry(*id).or_insert(*spec).limit_bytes = spec.limit_bytes,
             Item::Peer(id, _) => _ = self.stats.peers.entry(*id).or_default(),
-            Item::Root(name) => _ = self.stats.roots.entry(*name).or_default(),
+            Item::Root(name) => self.stats.roots.entry(*name).or_default().direct_qlen = 1000,
+            Item::Tunnel(name, spec) => {
+                let live = TunnelStats { public_key: spec.private_key.public(), listen_port: spec.listen_port };
+                self.stats.tunnels.insert(*name, live);
+            }
             Item::Class(id, rate) => {
                 let class = self.stats.classes.entry(*id).or_default();
                 (class.rate_bps, class.ceil_bps) = (rate.0, rate.0);
             }
             Item::Skeleton(_)
             | Item::Sysctl(_)
-            | Item::Tunnel(..)
             | Item::Address(..)
             | Item::Granted(..)
             | Item::CountUp(..)
@@ -365,10 +369,10 @@ impl Model {
             Key::Quota(id) => _ = self.stats.quotas.remove(&id),
             Key::Peer(id) => _ = self.stats.peers.remove(&id),
             Key::Root(name) => _ = self.stats.roots.remove(&name),
+            Key::Tunnel(name) => _ = self.stats.tunnels.remove(&name),
             Key::Class(id) => _ = self.stats.classes.remove(&id),
             Key::Skeleton
             | Key::Sysctl(_)
-            | Key::Tunnel(_)
             | Key::Address(..)
             | Key::Granted(_)
             | Key::CountUp(_)
