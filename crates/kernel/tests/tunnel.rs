@@ -68,9 +68,11 @@ fn a_killed_process_comes_back_with_its_clients() {
     in_namespaces("a_killed_process_comes_back_with_its_clients", async {
         let mut gateway = Gateway::start().await;
         let client = gateway.add_client(2).await;
-        assert!(client.reaches_gateway());
-        gateway.read().await;
+        let other = gateway.add_client(3).await;
+        assert!(client.reaches_gateway() && other.reaches_gateway());
         sh("ip addr add 10.7.7.7/32 dev dwt0");
+        // Nobody reads the tunnel; what it tells by itself within a second is enough.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
 
         let killed = Instant::now();
         sh(&format!("kill -9 {}", gateway.pid()));
@@ -78,9 +80,13 @@ fn a_killed_process_comes_back_with_its_clients() {
         assert_eq!(name.as_str(), "dwt0");
         assert!(gateway.tunnels.read(name).await.unwrap().is_none());
         gateway.ensure().await;
-        gateway.change(PeerChange::Put(client.public_key, client.spec())).await;
-        assert!(until(Duration::from_secs(2), || client.answers_one_ping()), "back within two seconds");
-        eprintln!("back after {:?}", killed.elapsed());
+        for client in [&client, &other] {
+            gateway.change(PeerChange::Put(client.public_key, client.spec())).await;
+        }
+        for client in [&client, &other] {
+            assert!(until(Duration::from_secs(2), || client.answers_one_ping()), "back within two seconds");
+        }
+        eprintln!("both back after {:?}", killed.elapsed());
         assert!(sh("ip addr show dwt0").contains("10.7.7.7"), "addresses stay");
     });
 }
@@ -176,5 +182,149 @@ fn the_socket_is_roots_alone_and_speaks_with_wg() {
         );
         sh(&format!("wg set dwt0 peer {peer} remove"));
         assert_eq!(gateway.read().await.peers.len(), 1);
+    });
+}
+
+/// Numbers on stderr; the bounds are wide, for they hold on a busy machine and without optimisation.
+#[test]
+fn ten_thousand_peers() {
+    in_namespaces("ten_thousand_peers", async {
+        let mut gateway = Gateway::start().await;
+        let client = gateway.add_client(2).await;
+        assert!(client.reaches_gateway());
+        let name = gateway.name;
+        let memory = || -> u64 {
+            let status = sh("grep VmRSS /proc/$(pgrep -x tunnel)/status");
+            status.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let (handshakes, memory_before) = (client.handshakes(), memory());
+        let puts: Vec<PeerChange> = (0..10_000_u32).map(lab::numbered_peer).collect();
+        let mut took = Vec::new();
+        let mut measure = |what: &'static str, since: Instant| took.push((what, since.elapsed()));
+
+        let since = Instant::now();
+        assert!(gateway.tunnels.change_peers(name, &puts).await.iter().all(Result::is_ok));
+        measure("add 10,000", since);
+        let per_peer = (memory() - memory_before) * 1024 / 10_000;
+        let since = Instant::now();
+        assert_eq!(gateway.read().await.peers.len(), 10_001);
+        measure("get", since);
+        let since = Instant::now();
+        assert!(gateway.tunnels.change_peers(name, &puts).await.iter().all(Result::is_ok));
+        measure("the same again", since);
+        let since = Instant::now();
+        for number in 20_000..20_100 {
+            gateway.change(lab::numbered_peer(number)).await;
+        }
+        measure("add 100 one by one", since);
+        let since = Instant::now();
+        for number in 0..100 {
+            let PeerChange::Put(key, mut spec) = lab::numbered_peer(number) else { unreachable!() };
+            spec.allowed_ips = Box::new([format!("10.250.0.{number}/32").parse().unwrap()]);
+            gateway.change(PeerChange::Put(key, spec)).await;
+        }
+        measure("modify 100 one by one", since);
+        let removes: Vec<_> = puts[..1000].iter().map(lab::removal).collect();
+        let since = Instant::now();
+        assert!(gateway.tunnels.change_peers(name, &removes).await.iter().all(Result::is_ok));
+        measure("remove 1,000", since);
+        assert!(client.reaches_gateway());
+        assert_eq!(client.handshakes(), handshakes);
+        eprintln!("{per_peer} bytes a peer; {took:?}");
+        assert!(per_peer < 30_000);
+        assert!(took.iter().all(|(_, time)| *time < Duration::from_secs(10)));
+    });
+}
+
+#[test]
+fn a_process_that_hangs_is_replaced() {
+    in_namespaces("a_process_that_hangs_is_replaced", async {
+        let mut gateway = Gateway::start().await;
+        let pid = gateway.pid();
+        sh(&format!("kill -STOP {pid}"));
+        assert!(gateway.tunnels.read(gateway.name).await.unwrap().is_none(), "no answer is no tunnel");
+        gateway.ensure().await;
+        assert_ne!(gateway.pid(), pid);
+        assert!(gateway.add_client(2).await.reaches_gateway());
+    });
+}
+
+#[test]
+fn a_process_that_is_asked_to_end_leaves_nothing() {
+    in_namespaces("a_process_that_is_asked_to_end_leaves_nothing", async {
+        let mut gateway = Gateway::start().await;
+        sh(&format!("kill {}", gateway.pid()));
+        tokio::time::timeout(Duration::from_secs(1), gateway.tunnels.ended()).await.expect("ends promptly");
+        assert!(succeeds("ip link show dwt0"), "the device is the gateway's");
+        assert_eq!(sh("ls -A /run/wireguard"), "dwt0.log\n");
+        assert!(!sh("cat /run/wireguard/dwt0.log").contains(&gateway.spec.private_key.expose_base64()));
+    });
+}
+
+#[test]
+fn a_second_process_for_a_device_gives_way() {
+    in_namespaces("a_second_process_for_a_device_gives_way", async {
+        let mut gateway = Gateway::start().await;
+        let client = gateway.add_client(2).await;
+        let second = format!("timeout 5 {} tunnel dwt0", lab::program().display());
+        assert!(!succeeds(&second));
+        assert!(!succeeds(&second.replace("dwt0", "dwt1")), "nor does it make a device");
+        assert!(client.reaches_gateway());
+        assert_eq!(gateway.read().await.peers.len(), 1);
+    });
+}
+
+/// What comes over the socket ends no process.
+#[test]
+fn noise_on_the_socket_is_survived() {
+    use std::{io::Write as _, os::unix::net::UnixStream};
+    in_namespaces("noise_on_the_socket_is_survived", async {
+        let mut gateway = Gateway::start().await;
+        let pid = gateway.pid();
+        let key = "ab".repeat(32);
+        let whole = format!(
+            "set=1\npublic_key={key}\nreplace_allowed_ips=true\nallowed_ip=10.9.0.5/32\nendpoint=192.0.2.9:1\n\n\
+             get=1\n\ndoorward_watch=1\n\n"
+        );
+        let mut random = 88_172_645_463_325_252_u64;
+        let mut next = move |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % u64::try_from(below).unwrap()).unwrap()
+        };
+        for _ in 0..2_000 {
+            let mut bytes = whole.clone().into_bytes();
+            for _ in 0..next(4) {
+                let at = next(bytes.len());
+                bytes[at] = u8::try_from(next(256)).unwrap();
+            }
+            bytes.truncate(next(bytes.len()) + 1);
+            let mut stream = UnixStream::connect("/run/wireguard/dwt0.sock").unwrap();
+            // It may hang up in the middle.
+            let _ = stream.write_all(&bytes);
+        }
+        assert_eq!(gateway.pid(), pid);
+        assert!(gateway.add_client(2).await.reaches_gateway());
+    });
+}
+
+/// `systemctl` is a script that does what the unit says.
+#[test]
+fn systemd_runs_the_processes() {
+    in_namespaces("systemd_runs_the_processes", async {
+        let mut gateway = Gateway::with_systemd();
+        gateway.ensure().await;
+        assert!(!succeeds("ls /run/wireguard/dwt0.log"), "its log is the journal's");
+        assert!(gateway.add_client(2).await.reaches_gateway());
+        let name = gateway.name;
+        gateway.tunnels.remove(name).await.unwrap();
+        assert_eq!(
+            sh("cat /run/systemctl.log"),
+            "--no-ask-password reset-failed doorward-tunnel@dwt0.service\n\
+             --no-ask-password restart doorward-tunnel@dwt0.service\n\
+             --no-ask-password stop doorward-tunnel@dwt0.service\n"
+        );
+        assert!(!succeeds("pgrep -x -r R,S,D,T tunnel"));
     });
 }

@@ -11,6 +11,7 @@ mod control;
 mod packets;
 mod peers;
 mod request;
+mod sightings;
 mod sockets;
 
 use std::{io, path::Path, sync::Arc};
@@ -54,6 +55,7 @@ pub async fn run(name: IfName, socket_dir: &Path) -> Result<(), Error> {
     let device = device.with_private_key(key).build().await;
     let device = device.map_err(|e| Error::caused(format!("cannot set up the tunnel {name}"), e))?;
     let tunnel = Arc::new(Tunnel::new(device));
+    tokio::spawn(sightings::keep_looking(tunnel.clone()));
 
     let stop = |kind| signal(kind).map_err(|e| Error::caused("cannot wait for signals", e));
     let (mut terminate, mut interrupt) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);

@@ -1,7 +1,7 @@
 //! The client of a tunnel process: WireGuard's cross-platform configuration protocol
 //! (<https://www.wireguard.com/xplatform/>) over its UNIX socket, with bounded answers and waits.
 
-use std::{fmt::Write as _, io, path::Path, time::Duration};
+use std::{fmt::Write as _, io, net::SocketAddr, path::Path, time::Duration};
 
 use doorward_policy::{
     item::PeerSpec,
@@ -19,8 +19,10 @@ use super::Reading;
 
 /// Longest wait for a connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
-/// Longest wait for an answer; 10,000 peers take well under a second.
-const ANSWER_WAIT: Duration = Duration::from_secs(20);
+/// Longest wait for an answer that takes a process in good health well under a second, even with 10,000 peers.
+const GET_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for changes of peers: 500 removals among 65,536 take a quarter of it.
+const SET_WAIT: Duration = Duration::from_secs(30);
 /// Longest answer: 65,536 peers of 500 bytes.
 const ANSWER_MAX: u64 = 32 << 20;
 
@@ -63,16 +65,42 @@ impl Client {
 
     /// Sends the lines of a `set` request (each with its line end).
     pub(super) async fn set(self, lines: &str) -> Result<(), Failure> {
-        self.ask("set=1\n", lines).await.map(|_| ())
+        self.ask("set=1\n", lines, SET_WAIT).await.map(|_| ())
     }
 
-    pub(super) async fn get(self) -> Result<Reading, Failure> {
-        let text = self.ask("get=1\n", "").await?;
+    /// Sends those of one that concerns the interface only.
+    pub(super) async fn set_interface(self, lines: &str) -> Result<(), Failure> {
+        self.ask("set=1\n", lines, GET_WAIT).await.map(|_| ())
+    }
+
+    /// `None`: the tunnel has no key, so nobody has set it up yet.
+    pub(super) async fn get(self) -> Result<Option<Reading>, Failure> {
+        let text = self.ask("get=1\n", "", GET_WAIT).await?;
         parse(&text).ok_or_else(|| Failure::Broken(io::Error::from(io::ErrorKind::InvalidData)))
     }
 
-    async fn ask(self, operation: &str, lines: &str) -> Result<Zeroizing<String>, Failure> {
-        let answer = timeout(ANSWER_WAIT, self.exchange(operation, lines)).await;
+    /// Calls `learn` with each peer that is seen somewhere new or shakes hands anew, until the process ends.
+    pub(super) async fn watch(mut self, mut learn: impl FnMut(PublicKey, SocketAddr, i64)) -> io::Result<()> {
+        self.stream.write_all(b"doorward_watch=1\n\n").await?;
+        let mut lines = BufReader::new(self.stream).lines();
+        let (mut key, mut endpoint) = (None, None);
+        while let Some(line) = lines.next_line().await? {
+            match line.split_once('=') {
+                Some(("public_key", value)) => (key, endpoint) = (parse_key(value).map(PublicKey), None),
+                Some(("endpoint", value)) => endpoint = value.parse().ok(),
+                Some(("last_handshake_time_sec", value)) => {
+                    if let (Some(key), Some(endpoint), Ok(handshake_s)) = (key, endpoint, value.parse()) {
+                        learn(key, endpoint, handshake_s);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(self, operation: &str, lines: &str, wait: Duration) -> Result<Zeroizing<String>, Failure> {
+        let answer = timeout(wait, self.exchange(operation, lines)).await;
         let answer = answer.map_err(|_| Failure::Silent)?.map_err(Failure::Broken)?;
         let errno = answer.trim_end().rsplit('\n').next().and_then(|line| line.strip_prefix("errno="));
         match errno.and_then(|number| number.parse().ok()) {
@@ -87,11 +115,12 @@ impl Client {
         for part in [operation, lines, "\n"] {
             writer.write_all(part.as_bytes()).await?;
         }
-        let mut reader = BufReader::with_capacity(1 << 16, reader.take(ANSWER_MAX));
-        let mut answer = Zeroizing::new(String::new());
+        let mut reader = reader.take(ANSWER_MAX);
+        let mut answer = Zeroizing::new(Vec::with_capacity(1 << 16));
         // The answer ends with an empty line.
-        while reader.read_line(&mut answer).await? > 1 {}
-        Ok(answer)
+        while !answer.ends_with(b"\n\n") && reader.read_buf(&mut *answer).await? > 0 {}
+        let text = String::from_utf8(std::mem::take(&mut *answer)).map_err(|_| io::ErrorKind::InvalidData)?;
+        Ok(Zeroizing::new(text))
     }
 }
 
@@ -125,7 +154,8 @@ pub(super) fn write_line(text: &mut String, field: &str, value: impl std::fmt::D
     let _ = writeln!(text, "{field}={value}");
 }
 
-fn parse(text: &str) -> Option<Reading> {
+/// Outer `None`: nonsense. Inner `None`: no key.
+fn parse(text: &str) -> Option<Option<Reading>> {
     let mut lines = text.lines().map_while(|line| line.split_once('=')).peekable();
     let (mut private_key, mut listen_port) = (None, 0);
     while let Some((field, value)) = lines.next_if(|(field, _)| *field != "public_key") {
@@ -158,8 +188,7 @@ fn parse(text: &str) -> Option<Reading> {
         let preshared_key = preshared_key.map(PresharedKey::from_bytes);
         peers.push((public_key, PeerSpec { allowed_ips: allowed_ips.into_boxed_slice(), preshared_key }, stats));
     }
-    // A tunnel without a key has not been set up: as good as none.
-    Some(Reading { private_key: private_key?, listen_port, peers })
+    Some(private_key.map(|private_key| Reading { private_key, listen_port, peers }))
 }
 
 #[cfg(test)]
@@ -179,7 +208,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let reading = parse(ANSWER).expect("reads");
+        let reading = parse(ANSWER).flatten().expect("reads");
         assert_eq!((reading.listen_port, reading.peers.len()), (12912, 2));
         let (key, spec, stats) = &reading.peers[0];
         assert_eq!(key.0[0], 0xb8);
@@ -193,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_broken_answer_is_none() {
-        assert!(parse("listen_port=1\nerrno=0\n\n").is_none(), "no key");
+        assert!(parse("listen_port=1\nerrno=0\n\n").is_some_and(|reading| reading.is_none()), "no key");
         for (good, bad) in [("=12912", "=x"), ("=b859", "=b85"), ("tx_bytes=38333", "tx_bytes=-1"), ("/32", "/33")] {
             assert!(parse(&ANSWER.replacen(good, bad, 1)).is_none(), "{bad}");
         }

@@ -32,8 +32,8 @@ use process::Process;
 const START_WAIT: Duration = Duration::from_secs(5);
 /// How often to look for it.
 const START_POLL: Duration = Duration::from_millis(10);
-/// Peers in one request: 1,000 new ones hold a tunnel up for about a tenth of a second in all.
-const BATCH: usize = 1_000;
+/// Peers in one request: 500 new ones take a tenth of a second.
+const BATCH: usize = 500;
 /// Ends that nobody has asked for yet; one waits for each tunnel at most.
 const ENDS: usize = 256;
 
@@ -80,7 +80,12 @@ impl UserspaceTunnels {
         let mut lines = Zeroizing::new(String::with_capacity(128));
         write_key(&mut lines, "private_key=", spec.private_key.expose());
         write_line(&mut lines, "listen_port", spec.listen_port);
-        let set = client.set(&lines).await;
+        let mut set = client.set_interface(&lines).await;
+        if let Err(Failure::Silent) = set {
+            tracing::warn!(interface = %name, "the tunnel process does not answer and is replaced");
+            self.end_process(name).await?;
+            set = self.start(name).await?.set_interface(&lines).await;
+        }
         set.map_err(|failure| self.explain(name, format!("cannot set key and port of {name}"), failure))
     }
 
@@ -91,10 +96,7 @@ impl UserspaceTunnels {
         }
         // Connecting adopts a process that we do not know yet.
         let _ = self.connect(name).await;
-        if let Some(live) = self.live.remove(&name) {
-            self.dismissed.insert(live.number);
-            live.process.end(name, self.config.systemd).await?;
-        }
+        self.end_process(name).await?;
         self.memory.remove(&name);
         if found == Found::Ours {
             let gone = route()?.del_link_if_exists(name.as_str()).await;
@@ -117,14 +119,14 @@ impl UserspaceTunnels {
             Err(failure) => Err(failure),
         };
         match reading {
-            Ok(reading) => {
+            Ok(Some(reading)) => {
                 if let Some(live) = self.live.get_mut(&name) {
                     live.peers = reading.peers.iter().map(|(key, ..)| *key).collect();
                 }
-                self.memory.entry(name).or_default().learn(&reading);
+                self.memory.entry(name).or_default().learn_all(&reading);
                 Some(reading)
             }
-            Err(Failure::NotThere(_)) => None,
+            Ok(None) | Err(Failure::NotThere(_)) => None,
             Err(failure) => {
                 tracing::warn!(interface = %name, error = %failure, "cannot read a tunnel");
                 None
@@ -133,26 +135,37 @@ impl UserspaceTunnels {
     }
 
     pub(super) async fn change_peers(&mut self, name: IfName, changes: &[PeerChange]) -> Vec<Result<(), Error>> {
-        let mut results = Vec::with_capacity(changes.len());
-        for batch in changes.chunks(BATCH) {
-            match self.change_batch(name, batch).await {
-                Ok(()) => results.extend(batch.iter().map(|_| Ok(()))),
-                Err(failure) => {
-                    let what = format!("cannot change peers of {name}: {failure}");
-                    results.extend(batch.iter().map(|_| Err(Error::new(what.clone()))));
-                }
+        // Whoever waits for an answer from a restarted tunnel comes first; changes of one peer keep their order.
+        let memory = self.memory.entry(name).or_default();
+        let waits = |change: &PeerChange| match change {
+            PeerChange::Put(key, _) => memory.last_seen(key).is_some_and(|seen| seen.online),
+            PeerChange::Remove(_) => false,
+        };
+        let mut order: Vec<(usize, &PeerChange)> = changes.iter().enumerate().collect();
+        if changes.len() > BATCH && changes.iter().all(|change| matches!(change, PeerChange::Put(..))) {
+            order.sort_by_cached_key(|(_, change)| !waits(change));
+        }
+        let mut results: Vec<Result<(), Error>> = changes.iter().map(|_| Ok(())).collect();
+        for batch in order.chunks(BATCH) {
+            if let Err(failure) = self.change_batch(name, batch.iter().map(|(_, change)| *change)).await {
+                let what = format!("cannot change peers of {name}: {failure}");
+                batch.iter().for_each(|(index, _)| results[*index] = Err(Error::new(what.clone())));
             }
         }
         results
     }
 
-    async fn change_batch(&mut self, name: IfName, batch: &[PeerChange]) -> Result<(), Failure> {
+    async fn change_batch<'a>(
+        &mut self,
+        name: IfName,
+        batch: impl ExactSizeIterator<Item = &'a PeerChange> + Clone,
+    ) -> Result<(), Failure> {
         let client = self.connect(name).await?;
         let memory = self.memory.entry(name).or_default();
         let present = self.live.get(&name).map(|live| &live.peers);
         // Reserved so that keys are not left behind in outgrown buffers.
         let mut lines = Zeroizing::new(String::with_capacity(batch.len() * 512));
-        for change in batch {
+        for change in batch.clone() {
             match change {
                 PeerChange::Remove(key) => {
                     write_key(&mut lines, "public_key=", &key.0);
@@ -218,8 +231,19 @@ impl UserspaceTunnels {
                 let _ = report.send(End(name, number)).await;
             });
             self.live.insert(name, Live { number, process, peers: HashSet::new() });
+            if let Ok(watch) = Client::connect(&self.socket(name)).await {
+                let memory = self.memory.entry(name).or_default().clone();
+                // Its end is that of the process, which is reported above.
+                tokio::spawn(watch.watch(move |key, endpoint, at_s| memory.learn(key, endpoint, at_s)));
+            }
         }
         Ok(client)
+    }
+
+    async fn end_process(&mut self, name: IfName) -> Result<(), Error> {
+        let Some(live) = self.live.remove(&name) else { return Ok(()) };
+        self.dismissed.insert(live.number);
+        live.process.end(name, self.config.systemd).await
     }
 
     /// Starts a process and waits until it listens.

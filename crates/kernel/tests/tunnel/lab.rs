@@ -14,13 +14,16 @@ use doorward_policy::{
     name::IfName,
 };
 
+/// Programs of the test's own, before all others.
+const BIN: &str = "/run/bin";
+
 /// Set in the process that runs inside.
 const INSIDE: &str = "DOORWARD_TEST_INSIDE";
 
 /// Runs the test named `test` again in namespaces of its own, and there its `body`.
 pub fn in_namespaces(test: &str, body: impl Future<Output = ()>) {
     if std::env::var_os(INSIDE).is_some() {
-        sh("mount -t tmpfs none /run && mkdir /run/wireguard /run/netns && ip link set lo up");
+        sh("mount -t tmpfs none /run && mkdir /run/wireguard /run/netns /run/bin && ip link set lo up");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async { tokio::time::timeout(Duration::from_secs(50), body).await.expect("ends in time") });
         return;
@@ -30,6 +33,7 @@ pub fn in_namespaces(test: &str, body: impl Future<Output = ()>) {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
+        .env("PATH", format!("{BIN}:{}", std::env::var("PATH").unwrap()))
         .status()
         .expect("unshare runs");
     assert!(status.success(), "{test} failed inside");
@@ -71,7 +75,22 @@ impl Gateway {
     pub fn new() -> Self {
         let private_key = key_of_wg();
         let spec = TunnelSpec { private_key, listen_port: 51_820, mtu: 1_420 };
-        Self { tunnels: tunnels(), name: "dwt0".parse().unwrap(), spec }
+        Self { tunnels: tunnels(false), name: "dwt0".parse().unwrap(), spec }
+    }
+
+    /// With a `systemctl` of our own.
+    pub fn with_systemd() -> Self {
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >>/run/systemctl.log\n\
+             case $2 in\n\
+             restart) {} tunnel dwt0 >/dev/null 2>&1 & ;;\n\
+             stop) pkill -x tunnel ;;\n\
+             esac\n",
+            program().display()
+        );
+        std::fs::write(format!("{BIN}/systemctl"), script).unwrap();
+        sh(&format!("chmod +x {BIN}/systemctl"));
+        Self { tunnels: tunnels(true), ..Self::new() }
     }
 
     /// With its tunnel up.
@@ -90,7 +109,7 @@ impl Gateway {
 
     /// As a new gateway process would begin.
     pub fn restart(&mut self) {
-        self.tunnels = tunnels();
+        self.tunnels = tunnels(false);
     }
 
     pub async fn read(&mut self) -> Reading {
@@ -115,12 +134,16 @@ impl Gateway {
     }
 }
 
-fn tunnels() -> Tunnels {
-    let examples = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples");
-    let program = examples.join("tunnel");
-    assert!(program.exists(), "{} is built with the tests", program.display());
+fn tunnels(systemd: bool) -> Tunnels {
     let socket_dir = PathBuf::from(SOCKET_DIR);
-    Tunnels::new(TunnelConfig { backend: Backend::Userspace, program, socket_dir, systemd: false })
+    Tunnels::new(TunnelConfig { backend: Backend::Userspace, program: program(), socket_dir, systemd })
+}
+
+/// The tunnel program of this crate's examples.
+pub fn program() -> PathBuf {
+    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/tunnel");
+    assert!(program.exists(), "{} is built with the tests", program.display());
+    program
 }
 
 fn key_of_wg() -> PrivateKey {
@@ -169,5 +192,20 @@ impl Client {
     /// When the client's last handshake was, in its own eyes.
     pub fn handshakes(&self) -> String {
         sh(&format!("ip netns exec dwtc{0} wg show dwtw{0} latest-handshakes", self.number))
+    }
+}
+
+/// One of many peers that nobody is behind.
+pub fn numbered_peer(number: u32) -> PeerChange {
+    let mut key = [7; 32];
+    key[4..8].copy_from_slice(&number.to_le_bytes());
+    let address = Ipv4Addr::from_bits(Ipv4Addr::new(10, 100, 0, 0).to_bits() + number);
+    let allowed_ips = Box::new([std::net::IpAddr::V4(address).into()]);
+    PeerChange::Put(PublicKey(key), PeerSpec { allowed_ips, preshared_key: None })
+}
+
+pub fn removal(change: &PeerChange) -> PeerChange {
+    match change {
+        PeerChange::Put(key, _) | PeerChange::Remove(key) => PeerChange::Remove(*key),
     }
 }

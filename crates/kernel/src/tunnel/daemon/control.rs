@@ -11,7 +11,7 @@ use std::{
 use doorward_policy::name::IfName;
 use rustix::io::Errno;
 use tokio::{
-    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
     sync::Semaphore,
     time::{sleep, timeout},
@@ -93,13 +93,14 @@ async fn converse(stream: UnixStream, tunnel: Arc<Tunnel>) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::with_capacity(1 << 16, reader);
     loop {
-        let asked = timeout(WAIT, read_request(&mut reader)).await?;
+        let asked = timeout(WAIT, read_request(&mut reader, REQUEST_MAX)).await?;
         let outcome = match asked? {
             None => return Ok(()),
             Some(Ok(Asked::Get)) => {
-                timeout(WAIT, answer::write(tunnel.holding().await, &mut writer)).await??;
+                timeout(WAIT, answer::write(tunnel.holding().await, &tunnel.sightings, &mut writer)).await??;
                 continue;
             }
+            Some(Ok(Asked::Watch)) => return watch(&tunnel, &mut reader, &mut writer).await,
             Some(Ok(Asked::Set(request))) => tunnel.apply(request).await,
             Some(Err(errno)) => Err(errno),
         };
@@ -108,20 +109,36 @@ async fn converse(stream: UnixStream, tunnel: Arc<Tunnel>) -> io::Result<()> {
     }
 }
 
+/// Tells news until the other side goes; what else it says is of no interest.
+async fn watch(
+    tunnel: &Tunnel,
+    reader: &mut (impl AsyncBufRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    tokio::select! {
+        ended = reader.fill_buf() => ended.map(|_| ()),
+        ended = answer::write_news(&tunnel.sightings, writer) => ended,
+    }
+}
+
 #[derive(Debug)]
 enum Asked {
     Get,
+    /// `doorward_watch`, ours.
+    Watch,
     Set(Request),
 }
 
 /// Reads one request to its empty line, even when it is no good: who writes before he reads would otherwise not see
-/// our answer. `None`: the connection ended, perhaps in the middle.
-async fn read_request(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Result<Asked, Errno>>> {
+/// our answer. `left` is how many bytes it may have. `None`: the connection ended, perhaps in the middle.
+async fn read_request(
+    reader: &mut (impl AsyncBufRead + Unpin),
+    mut left: usize,
+) -> io::Result<Option<Result<Asked, Errno>>> {
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_MAX));
     let mut request = Request::default();
     let mut operation = None;
     let mut refused = None;
-    let mut left = REQUEST_MAX;
     loop {
         match read_line(reader, &mut line, &mut left).await? {
             Line::End => return Ok(None),
@@ -129,7 +146,7 @@ async fn read_request(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Op
             Line::Whole if line.is_empty() => break,
             Line::Whole => {
                 let taken = match (operation, line.as_slice()) {
-                    (None, b"get=1" | b"set=1") => {
+                    (None, b"get=1" | b"set=1" | b"doorward_watch=1") => {
                         operation = Some(line[0]);
                         Ok(())
                     }
@@ -145,6 +162,7 @@ async fn read_request(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Op
     Ok(Some(match (refused, operation) {
         (Some(errno), _) => Err(errno),
         (None, Some(b'g')) => Ok(Asked::Get),
+        (None, Some(b'd')) => Ok(Asked::Watch),
         (None, Some(_)) => Ok(Asked::Set(request)),
         (None, None) => Err(Errno::INVAL),
     }))
@@ -187,7 +205,7 @@ mod tests {
     use super::*;
 
     async fn read(mut bytes: &[u8]) -> Option<Result<Asked, Errno>> {
-        read_request(&mut bytes).await.expect("a slice does not fail")
+        read_request(&mut bytes, 100_000).await.expect("a slice does not fail")
     }
 
     #[tokio::test]
@@ -213,7 +231,7 @@ mod tests {
         ] {
             let both = [bad, b"get=1\n\n"].concat();
             let mut bytes = both.as_slice();
-            let first = read_request(&mut bytes).await.expect("reads");
+            let first = read_request(&mut bytes, 100_000).await.expect("reads");
             assert_eq!(first.and_then(Result::err), Some(errno), "{bad:?}");
             assert!(matches!(read(bytes).await, Some(Ok(Asked::Get))), "the next one is read after {bad:?}");
         }
@@ -221,9 +239,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_endless_request_is_cut_off() {
-        let endless = b"set=1\n".iter().chain(b"listen_port=1\n".iter().cycle()).copied();
-        let bytes: Vec<u8> = endless.take(REQUEST_MAX + 100).collect();
-        assert!(read_request(&mut bytes.as_slice()).await.is_err());
+        let bytes = [b"set=1\n".as_slice(), &b"listen_port=1\n".repeat(100)].concat();
+        assert!(read_request(&mut bytes.as_slice(), 1_000).await.is_err());
+        let one_line = vec![b'x'; 1_001];
+        assert!(read_request(&mut one_line.as_slice(), 1_000).await.is_err());
     }
 
     /// Noise in the shape of requests: no panic, and an answer to each that ends.
@@ -253,7 +272,7 @@ mod tests {
                 text.extend_from_slice(words[usize::try_from(random % 12).expect("fits")]);
             }
             let mut bytes = text.as_slice();
-            while read_request(&mut bytes).await.expect("a slice does not fail").is_some() {}
+            while read_request(&mut bytes, 100_000).await.expect("a slice does not fail").is_some() {}
         }
     }
 }

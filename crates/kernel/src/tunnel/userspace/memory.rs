@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -17,9 +18,11 @@ const SESSION_S: i64 = 180;
 const REMEMBER_S: i64 = 600;
 
 /// What is remembered of one tunnel.
-#[derive(Debug, Default)]
+///
+/// Shared with the task that hears of news; locks are held for moments.
+#[derive(Debug, Default, Clone)]
 pub(super) struct Memory {
-    peers: HashMap<PublicKey, Seen>,
+    peers: Arc<Mutex<HashMap<PublicKey, Seen>>>,
 }
 
 #[derive(Debug)]
@@ -37,20 +40,31 @@ pub(super) struct LastSeen {
 }
 
 impl Memory {
-    pub(super) fn learn(&mut self, reading: &Reading) {
-        let now = now_s();
-        self.peers.retain(|_, seen| seen.latest_handshake_s + REMEMBER_S > now);
+    /// What is read of the whole tunnel.
+    pub(super) fn learn_all(&self, reading: &Reading) {
+        let (now, mut peers) = (now_s(), self.lock());
+        peers.retain(|_, seen| seen.latest_handshake_s + REMEMBER_S > now);
         for (key, _, stats) in &reading.peers {
             // A peer that has just been put back has not been heard of yet: what is known of it is older, and true.
             if let Some(endpoint) = stats.endpoint.filter(|_| stats.latest_handshake_s > 0) {
-                self.peers.insert(*key, Seen { endpoint, latest_handshake_s: stats.latest_handshake_s });
+                peers.insert(*key, Seen { endpoint, latest_handshake_s: stats.latest_handshake_s });
             }
         }
     }
 
+    /// What the tunnel tells of one peer.
+    pub(super) fn learn(&self, key: PublicKey, endpoint: SocketAddr, latest_handshake_s: i64) {
+        self.lock().insert(key, Seen { endpoint, latest_handshake_s });
+    }
+
     pub(super) fn last_seen(&self, key: &PublicKey) -> Option<LastSeen> {
-        let seen = self.peers.get(key)?;
+        let peers = self.lock();
+        let seen = peers.get(key)?;
         Some(LastSeen { endpoint: seen.endpoint, online: seen.latest_handshake_s + SESSION_S > now_s() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PublicKey, Seen>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

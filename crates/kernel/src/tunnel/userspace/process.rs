@@ -102,6 +102,8 @@ impl Started {
 /// Starts the process of a tunnel. It lives on when we end.
 pub(super) async fn start(name: IfName, config: &TunnelConfig, log: &Path) -> Result<Started, Error> {
     if config.systemd {
+        // Forgets how often it was started: what ended it is not its fault. Fails for a unit that was never loaded.
+        let _ = systemctl("reset-failed", name).await;
         systemctl("restart", name).await?;
         return Ok(Started::Unit);
     }
