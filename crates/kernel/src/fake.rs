@@ -4,7 +4,7 @@
 //! the object that it names. It passes the same contract suite.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
@@ -55,6 +55,8 @@ struct Model {
     drift: VecDeque<String>,
     calls: Calls,
     log: Vec<Change>,
+    /// How many map elements name an object.
+    named: BTreeMap<Key, usize>,
 }
 
 impl Fake {
@@ -196,6 +198,7 @@ impl FakeHandle {
         let mut model = self.lock();
         model.items = Items::default();
         model.stats = Stats::default();
+        model.named.clear();
     }
 
     /// Puts something in behind Doorward's back.
@@ -266,8 +269,8 @@ impl Model {
                 self.put(item.clone());
             }
             Change::Remove(item) => {
-                if let Some(user) = self.user_of(item.key()) {
-                    return Err(Error::new(format!("remove {:?}: {user:?} uses it", item.key())));
+                if self.named.contains_key(&item.key()) {
+                    return Err(Error::new(format!("remove {:?}: a map element names it", item.key())));
                 }
                 self.remove(item.key());
             }
@@ -297,31 +300,11 @@ impl Model {
         (!self.items.0.contains_key(&needed)).then_some(needed)
     }
 
-    /// The map element that names an object.
-    fn user_of(&self, key: Key) -> Option<Key> {
-        let names = |item: &&Item| match item {
-            Item::CountUp(_, counter) | Item::CountDown(_, counter) => key == Key::Counter(*counter),
-            Item::QuotaOf(_, quota) => key == Key::Quota(*quota),
-            Item::Skeleton(_)
-            | Item::Sysctl(_)
-            | Item::Tunnel(..)
-            | Item::Address(..)
-            | Item::Root(_)
-            | Item::Class(..)
-            | Item::Counter(_)
-            | Item::Quota(..)
-            | Item::Granted(..)
-            | Item::ClassOf(..)
-            | Item::Forward(..)
-            | Item::Peer(..) => false,
-        };
-        if !matches!(key, Key::Counter(_) | Key::Quota(_)) {
-            return None;
-        }
-        self.items.0.values().find(names).map(Item::key)
-    }
-
     fn put(&mut self, item: Item) {
+        self.unname(item.key());
+        if let Some(object) = named_object(&item) {
+            *self.named.entry(object).or_default() += 1;
+        }
         match &item {
             Item::Counter(counter) => _ = self.stats.counters.entry(*counter).or_default(),
             Item::Quota(id, spec) => self.stats.quotas.entry(*id).or_insert(*spec).limit_bytes = spec.limit_bytes,
@@ -356,10 +339,26 @@ impl Model {
             (Key::Tunnel(name) | Key::Root(name), Key::Class(id)) => name == id.interface,
             _ => false,
         };
-        let gone: Vec<Key> = self.items.0.keys().filter(|other| key == **other || hangs_on(other)).copied().collect();
+        let gone: Vec<Key> = if matches!(key, Key::Tunnel(_) | Key::Root(_)) {
+            self.items.0.keys().filter(|other| key == **other || hangs_on(other)).copied().collect()
+        } else {
+            vec![key]
+        };
         for key in gone {
+            self.unname(key);
             self.items.0.remove(&key);
             self.forget_stats(key);
+        }
+    }
+
+    /// The element with this key names its object no more.
+    fn unname(&mut self, element: Key) {
+        let Some(object) = self.items.0.get(&element).and_then(named_object) else { return };
+        if let Some(count) = self.named.get_mut(&object) {
+            *count -= 1;
+            if *count == 0 {
+                self.named.remove(&object);
+            }
         }
     }
 
@@ -386,6 +385,26 @@ impl Model {
     /// Grants end by themselves, as timeouts do in Linux.
     fn expire(&mut self, now_ms: i64) {
         self.items.0.retain(|_, item| !matches!(item, Item::Granted(_, Expiry::At(end)) if *end <= now_ms));
+    }
+}
+
+/// The object that a map element names.
+fn named_object(item: &Item) -> Option<Key> {
+    match item {
+        Item::CountUp(_, counter) | Item::CountDown(_, counter) => Some(Key::Counter(*counter)),
+        Item::QuotaOf(_, quota) => Some(Key::Quota(*quota)),
+        Item::Skeleton(_)
+        | Item::Sysctl(_)
+        | Item::Tunnel(..)
+        | Item::Address(..)
+        | Item::Root(_)
+        | Item::Class(..)
+        | Item::Counter(_)
+        | Item::Quota(..)
+        | Item::Granted(..)
+        | Item::ClassOf(..)
+        | Item::Forward(..)
+        | Item::Peer(..) => None,
     }
 }
 

@@ -5,7 +5,20 @@
 
 #[cfg(feature = "fake")]
 pub mod fake;
+pub mod linux;
+pub mod nft;
+pub mod probe;
 pub mod tunnel;
+
+mod conntrack;
+mod link;
+mod names;
+mod originals;
+mod route;
+mod rtnl;
+mod shaping;
+mod sysctl;
+mod watch;
 
 use std::future::Future;
 

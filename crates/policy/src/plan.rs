@@ -47,9 +47,10 @@ impl Change {
                 Item::Tunnel(..) => Phase::CloseTunnels,
                 Item::Granted(..) | Item::Peer(..) | Item::Forward(..) => Phase::Revoke,
                 Item::CountUp(..) | Item::CountDown(..) | Item::QuotaOf(..) | Item::ClassOf(..) => Phase::Unlink,
-                Item::Address(..) => Phase::SweepAddresses,
+                // Its rules name the servers' counters.
+                Item::Address(..) | Item::Skeleton(_) => Phase::SweepAddresses,
                 Item::Class(..) | Item::Counter(_) | Item::Quota(..) => Phase::SweepObjects,
-                Item::Skeleton(_) | Item::Sysctl(_) | Item::Root(_) => Phase::SweepRest,
+                Item::Sysctl(_) | Item::Root(_) => Phase::SweepRest,
             },
             Self::Add(item) | Self::Replace { to: item, .. } => match item {
                 // The skeleton's rules name the servers' counters.

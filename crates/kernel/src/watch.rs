@@ -1,0 +1,229 @@
+//! What others do to what is ours, as the kernel tells it.
+//!
+//! Events only raise a suspicion; whoever asks then looks whether it is true. So an event that is old, or an echo of a
+//! change of our own, reports nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use nlink::netlink::{
+    AttrIter, FromNetlink, MessageIter, NetlinkSocket, NlMsgHdr, NlMsgType, Protocol,
+    messages::{AddressMessage, LinkMessage, RouteMessage, TcMessage},
+    rtnetlink_groups as groups,
+};
+use tokio::{sync::Notify, task::JoinHandle};
+
+use crate::{Error, names::TABLE};
+
+/// Room for the echo of many of our own changes.
+const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
+
+/// The group of nftables events, and their subsystem, in linux/netfilter/nfnetlink.h.
+const NFNLGRP_NFTABLES: u32 = 7;
+const SUBSYSTEM_NFTABLES: u16 = 10;
+const NFT_MSG_NEWGEN: u16 = 15;
+const NFPROTO_INET: u8 = 1;
+
+/// Something that may have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Suspicion {
+    /// Our table was changed, for certain.
+    Table,
+    /// A tunnel's interface (its index) changed or went.
+    Link(u32),
+    /// An address of a tunnel's interface went, for certain.
+    Address(u32),
+    /// Our qdisc or a class of an interface went, for certain.
+    Shaping(u32),
+    /// A default route changed.
+    Routes,
+    /// Events were lost.
+    Lost,
+}
+
+/// What of ours is expected to stand, by interface index.
+#[derive(Debug, Default)]
+struct State {
+    /// With their MTU.
+    tunnels: BTreeMap<u32, u32>,
+    shaped: BTreeSet<u32>,
+    suspicions: BTreeSet<Suspicion>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    raised: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn raise(&self, suspicion: Suspicion) {
+        self.lock().suspicions.insert(suspicion);
+        self.raised.notify_one();
+    }
+}
+
+/// Listens to the kernel's events until dropped.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    shared: Arc<Shared>,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.listeners.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Watch {
+    /// Begins to listen. Changes that come from our own netlink ports are no drift.
+    pub(crate) fn begin(nft_port: u32, route_ports: [u32; 2]) -> Result<Self, Error> {
+        let shared = Arc::<Shared>::default();
+        let nft = listen(Protocol::Netfilter, &[NFNLGRP_NFTABLES])?;
+        let route = listen(
+            Protocol::Route,
+            &[
+                groups::RTNLGRP_LINK,
+                groups::RTNLGRP_TC,
+                groups::RTNLGRP_IPV4_IFADDR,
+                groups::RTNLGRP_IPV6_IFADDR,
+                groups::RTNLGRP_IPV4_ROUTE,
+                groups::RTNLGRP_IPV6_ROUTE,
+            ],
+        )?;
+        let nft_shared = Arc::clone(&shared);
+        let route_shared = Arc::clone(&shared);
+        let on_nft = move |header: &NlMsgHdr, body: &[u8]| suspect_table(&nft_shared, nft_port, header, body);
+        let on_route = move |header: &NlMsgHdr, body: &[u8]| {
+            let ours = route_ports.contains(&header.nlmsg_pid);
+            suspect_route(&route_shared, ours, header.nlmsg_type, body);
+        };
+        let listeners = vec![
+            tokio::spawn(receive(nft, Arc::clone(&shared), on_nft)),
+            tokio::spawn(receive(route, Arc::clone(&shared), on_route)),
+        ];
+        Ok(Self { shared, listeners })
+    }
+
+    /// From now on the interface with this index is a tunnel of ours.
+    pub(crate) fn expect_tunnel(&self, index: u32, mtu: u32) {
+        self.shared.lock().tunnels.insert(index, mtu);
+    }
+
+    /// From now on our qdisc stands at the root of the interface.
+    pub(crate) fn expect_shaping(&self, index: u32) {
+        self.shared.lock().shaped.insert(index);
+    }
+
+    /// We are about to change or remove the interface ourselves.
+    pub(crate) fn forget(&self, index: u32) {
+        let mut state = self.shared.lock();
+        state.tunnels.remove(&index);
+        state.shaped.remove(&index);
+    }
+
+    /// We are about to take our qdisc off.
+    pub(crate) fn forget_shaping(&self, index: u32) {
+        self.shared.lock().shaped.remove(&index);
+    }
+
+    /// Everything that is expected, after a full reading.
+    pub(crate) fn expect_only(&self, tunnels: BTreeMap<u32, u32>, shaped: BTreeSet<u32>) {
+        let mut state = self.shared.lock();
+        state.tunnels = tunnels;
+        state.shaped = shaped;
+    }
+
+    /// The MTU with which a tunnel is expected, if it is.
+    pub(crate) fn tunnel(&self, index: u32) -> Option<u32> {
+        self.shared.lock().tunnels.get(&index).copied()
+    }
+
+    /// Whether the interface is one of ours.
+    pub(crate) fn is_shaped(&self, index: u32) -> bool {
+        self.shared.lock().shaped.contains(&index)
+    }
+
+    /// Takes all suspicions raised so far.
+    pub(crate) fn take(&self) -> BTreeSet<Suspicion> {
+        std::mem::take(&mut self.shared.lock().suspicions)
+    }
+
+    /// Waits until a suspicion may have been raised since the last `take`.
+    pub(crate) async fn raised(&self) {
+        self.shared.raised.notified().await;
+    }
+}
+
+fn listen(protocol: Protocol, groups: &[u32]) -> Result<NetlinkSocket, Error> {
+    let failed = |e| Error::caused("listen to the kernel's events", e);
+    let socket = NetlinkSocket::new(protocol).map_err(failed)?;
+    socket.set_rcvbuf(RECEIVE_BUFFER_BYTES).map_err(failed)?;
+    groups.iter().try_for_each(|group| socket.add_membership(*group)).map_err(failed)?;
+    Ok(socket)
+}
+
+async fn receive(socket: NetlinkSocket, shared: Arc<Shared>, handle: impl Fn(&NlMsgHdr, &[u8])) {
+    loop {
+        match socket.recv_msg().await {
+            Ok(data) => MessageIter::new(&data).flatten().for_each(|(header, body)| handle(header, body)),
+            Err(error) => {
+                tracing::debug!(%error, "kernel events were lost");
+                shared.raise(Suspicion::Lost);
+                // Should the socket fail for good, this keeps the cost of it low.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+/// Our own transactions bear our port; what the kernel itself does (an element that times out, a quota used up) none.
+fn suspect_table(shared: &Shared, our_port: u32, header: &NlMsgHdr, body: &[u8]) {
+    let message = header.nlmsg_type & 0xff;
+    let foreign = header.nlmsg_pid != 0 && header.nlmsg_pid != our_port;
+    if header.nlmsg_type >> 8 != SUBSYSTEM_NFTABLES || message == NFT_MSG_NEWGEN || !foreign {
+        return;
+    }
+    // `struct nfgenmsg`, then attributes, of which number 1 is the table's name for every kind of message.
+    let Some((nfgenmsg, attributes)) = body.split_at_checked(4) else { return };
+    let name = AttrIter::new(attributes).find(|(kind, _)| *kind == 1).map(|(_, name)| name);
+    let is_ours = name.and_then(|name| name.strip_suffix(&[0])).is_some_and(|name| name == TABLE.as_bytes());
+    if nfgenmsg.first() == Some(&NFPROTO_INET) && is_ours {
+        shared.raise(Suspicion::Table);
+    }
+}
+
+fn suspect_route(shared: &Shared, ours: bool, kind: u16, body: &[u8]) {
+    let is_tunnel = |index: &u32| shared.lock().tunnels.contains_key(index);
+    let is_shaped = |index: &u32| shared.lock().shaped.contains(index);
+    match kind {
+        NlMsgType::RTM_NEWLINK | NlMsgType::RTM_DELLINK => {
+            let index = LinkMessage::from_bytes(body).ok().map(|link| link.ifindex()).filter(is_tunnel);
+            index.into_iter().for_each(|index| shared.raise(Suspicion::Link(index)));
+        }
+        NlMsgType::RTM_DELADDR if !ours => {
+            let index = AddressMessage::from_bytes(body).ok().map(|address| address.ifindex()).filter(is_tunnel);
+            index.into_iter().for_each(|index| shared.raise(Suspicion::Address(index)));
+        }
+        NlMsgType::RTM_DELQDISC | NlMsgType::RTM_DELTCLASS | NlMsgType::RTM_NEWTCLASS | NlMsgType::RTM_NEWQDISC
+            if !ours =>
+        {
+            let index = TcMessage::from_bytes(body).ok().map(|message| message.ifindex()).filter(is_shaped);
+            index.into_iter().for_each(|index| shared.raise(Suspicion::Shaping(index)));
+        }
+        NlMsgType::RTM_NEWROUTE | NlMsgType::RTM_DELROUTE
+            if RouteMessage::from_bytes(body).is_ok_and(|route| route.is_default()) =>
+        {
+            shared.raise(Suspicion::Routes);
+        }
+        _ => {}
+    }
+}

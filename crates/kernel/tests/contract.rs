@@ -1,0 +1,46 @@
+//! One suite for both kernels: the fake, and Linux in a network namespace of its own (as root).
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "contract/cases.rs"]
+mod cases;
+#[path = "contract/linux.rs"]
+mod linux;
+#[path = "contract/world.rs"]
+mod world;
+
+use doorward_kernel::fake::Fake;
+
+/// Makes of each case a test of the fake and one of Linux.
+macro_rules! contract {
+    ($($case:ident),+ $(,)?) => {
+        mod fake {
+            $(#[tokio::test]
+            async fn $case() {
+                let (fake, _handle) = super::Fake::new();
+                super::cases::$case(fake).await;
+            })+
+        }
+        mod on_linux {
+            $(#[test]
+            fn $case() {
+                super::linux::in_namespace(async |host| super::cases::$case(host.open().await).await);
+            })+
+        }
+    };
+}
+
+contract!(
+    a_plan_is_carried_out_and_seen,
+    carrying_out_twice_is_once,
+    every_value_can_change,
+    everything_can_go,
+    single_items_come_and_go,
+    grants_end_by_themselves,
+    a_quota_keeps_what_it_consumed,
+    one_bad_change_fails_alone,
+    what_is_in_use_stays,
+    members_survive_a_new_skeleton,
+    scopes_read_their_part,
+    many_changes_at_once,
+);
