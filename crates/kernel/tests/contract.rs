@@ -24,7 +24,8 @@ macro_rules! contract {
         mod on_linux {
             $(#[test]
             fn $case() {
-                super::linux::in_namespace(async |host| super::cases::$case(host.open().await).await);
+                let name = concat!("on_linux::", stringify!($case));
+                super::linux::in_namespaces(name, async |host| super::cases::$case(host.open().await).await);
             })+
         }
     };

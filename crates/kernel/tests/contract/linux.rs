@@ -1,48 +1,63 @@
 //! Linux in a network namespace of its own, and what holds for it alone.
 
-use std::path::PathBuf;
+use std::{net::Ipv4Addr, path::PathBuf, process::Command, time::Duration};
 
 use doorward_kernel::{
     linux::{Linux, LinuxConfig},
     nft::NftOwner,
     tunnel::{Backend, TunnelConfig},
 };
-use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
-};
 use nlink::netlink::{Connection, Route, addr::Ipv4Address, link::VethLink, route::Ipv4Route};
 
 /// A host of a test: one WAN `eth0` with 192.0.2.10/24 and a default route.
 pub struct HostUnderTest {
     pub state: tempfile::TempDir,
-    pub route: Connection<Route>,
 }
 
-/// Runs a test in namespaces of its own: of network, so that nothing of this machine is touched, and of mounts, so that
-/// its control sockets are nobody else's.
-pub fn in_namespace(test: impl AsyncFnOnce(&HostUnderTest)) {
-    _ = tracing_subscriber::fmt().with_env_filter("doorward_kernel=warn").with_test_writer().try_init();
-    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("root, to make namespaces");
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+/// Set in the process that runs inside.
+const INSIDE: &str = "DOORWARD_CONTRACT_INSIDE";
+
+/// Runs the test named `test` again in network, mount and process namespaces of its own, which take everything with
+/// them when it ends, and there its `body`.
+pub fn in_namespaces(test: &str, body: impl AsyncFnOnce(&HostUnderTest)) {
+    if std::env::var_os(INSIDE).is_some() {
+        _ = tracing_subscriber::fmt().with_env_filter("doorward_kernel=warn").with_test_writer().try_init();
+        sh("mount -t tmpfs none /run && mkdir /run/wireguard && ip link set lo up");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let body = async { body(&HostUnderTest::new().await).await };
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(50), body).await.expect("ends in time") });
+        return;
+    }
+    let status = Command::new("unshare")
+        .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .status()
+        .expect("unshare runs");
+    assert!(status.success(), "{test} failed inside");
+}
+
+/// Runs a line of shell: what somebody else does on the host. Shows what it printed when it fails.
+pub fn sh(line: &str) -> String {
+    let output = Command::new("sh").args(["-ec", line]).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "`{line}`: {}\n{out}{err}", output.status);
+    out.into_owned()
+}
+
+impl HostUnderTest {
+    async fn new() -> Self {
         let route = Connection::<Route>::new().unwrap();
-        route.set_link_up("lo").await.unwrap();
         route.add_link(VethLink::new("eth0", "internet")).await.unwrap();
         route.set_link_up("internet").await.unwrap();
         route.set_link_up("eth0").await.unwrap();
         route.add_address(Ipv4Address::new("eth0", [192, 0, 2, 10].into(), 24)).await.unwrap();
-        route
-            .add_route(Ipv4Route::new(std::net::Ipv4Addr::UNSPECIFIED, 0).gateway([192, 0, 2, 1].into()))
-            .await
-            .unwrap();
-        test(&HostUnderTest { state: tempfile::tempdir_in("/run").unwrap(), route }).await;
-    });
-}
+        let any = Ipv4Route::new(Ipv4Addr::UNSPECIFIED, 0);
+        route.add_route(any.gateway([192, 0, 2, 1].into())).await.unwrap();
+        Self { state: tempfile::tempdir_in("/run").unwrap() }
+    }
 
-impl HostUnderTest {
     pub async fn open(&self) -> Linux {
         self.open_with(NftOwner::Auto).await
     }
@@ -50,7 +65,7 @@ impl HostUnderTest {
     pub async fn open_with(&self, nft_owner: NftOwner) -> Linux {
         let tunnels = TunnelConfig {
             backend: Backend::Userspace,
-            program: PathBuf::from("/proc/self/exe"),
+            program: std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/tunnel"),
             socket_dir: PathBuf::from("/run/wireguard"),
             systemd: false,
         };
