@@ -1,7 +1,9 @@
 //! The command line: everything an operator needs when the panel is out of reach.
 
 mod access_hash;
+mod down;
 mod operator;
+mod serve;
 mod status;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -32,11 +34,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run the gateway until told to stop. Stopping drops nobody: tunnels and rules stay.
+    Serve,
     /// Run one user-space WireGuard tunnel; the gateway starts these itself.
     Tunnel {
         /// Interface that the gateway made.
         interface: IfName,
     },
+    /// Take everything of ours out of the kernel and put back what was changed. The gateway must not run.
+    Down,
     /// Read the configuration and say what is wrong with it.
     CheckConfig,
     /// Make, list and delete the hashes that programs use the VPN API with.
@@ -84,6 +90,16 @@ fn verb(arguments: Arguments) -> anyhow::Result<()> {
             start_log(LogFormat::Text, "info");
             let socket_dir = PathBuf::from(SOCKET_DIR);
             block_on(async move { Ok(doorward_kernel::tunnel::daemon::run(interface, &socket_dir).await?) })
+        }
+        Verb::Serve => {
+            let config = load()?;
+            start_log(config.log.format, &config.log.level);
+            block_on(serve::run(config))
+        }
+        Verb::Down => {
+            let config = load()?;
+            start_log(LogFormat::Text, "warn");
+            block_on(down::run(config))
         }
         Verb::AccessHash { verb } => block_on(access_hash::run(load()?, verb)),
         Verb::Operator { verb } => block_on(operator::run(load()?, verb)),

@@ -37,6 +37,10 @@ pub struct Report {
     pub accounts: u64,
     /// The last full pass: reason, age, time it took and what it did.
     pub last_full_pass: Option<String>,
+    /// How long that took.
+    pub last_full_pass_ms: Option<u64>,
+    /// Full passes since the start.
+    pub full_passes: u64,
     /// What the kernel refused and has not taken since.
     pub failures: Vec<String>,
 }

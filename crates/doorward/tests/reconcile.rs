@@ -224,6 +224,20 @@ async fn a_refused_change_is_told_and_tried_again() {
 }
 
 #[tokio::test]
+async fn without_its_skeleton_nothing_is_let_through() {
+    let rig = rig_with(Duration::from_millis(200)).await;
+    rig.add(2).await;
+    rig.kernel.fail(Key::Skeleton);
+    rig.kernel.take_all();
+    rig.kernel.drift("the table was deleted");
+    soon("it is noticed", || !rig.handle.state().failures.is_empty()).await;
+    let open = |key: &Key| matches!(key, Key::Granted(_) | Key::Peer(_) | Key::Tunnel(_));
+    assert!(!rig.kernel.items().0.keys().any(open));
+    rig.kernel.heal();
+    soon("all is back", || rig.kernel.is_granted(address(2).into())).await;
+}
+
+#[tokio::test]
 async fn what_somebody_else_changed_is_repaired_at_once() {
     let rig = rig().await;
     rig.add(2).await;

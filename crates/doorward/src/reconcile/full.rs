@@ -52,6 +52,7 @@ impl<K: Kernel> Task<K> {
                 self.publish(|status| {
                     status.phase = Phase::Following;
                     status.last_full = Some(pass);
+                    status.full_passes += 1;
                 });
                 let failed = if failed == 0 { BTreeSet::new() } else { [Owner::Base].into() };
                 settle(tickets, &failed);
@@ -76,6 +77,7 @@ impl<K: Kernel> Task<K> {
         self.host.send_replace(Arc::new(host));
         let observed = self.kernel.observe(Scope::Everything).await?;
         self.applied = observed.items;
+        self.fenced = self.applied.0.contains_key(&Key::Skeleton);
         let desired = self.take_over(snapshot);
 
         let changes = plan(&desired, &self.applied);

@@ -39,6 +39,8 @@ pub struct Status {
     pub behind_since: Option<Instant>,
     /// The last full pass.
     pub last_full: Option<FullPass>,
+    /// Full passes so far.
+    pub full_passes: u64,
     /// Passes over single rows so far.
     pub delta_passes: u64,
     /// What the kernel refused and has not taken since, newest texts, at most [`MOST_FAILURES`].
@@ -115,6 +117,7 @@ impl Status {
             guarded: false,
             behind_since: None,
             last_full: None,
+            full_passes: 0,
             delta_passes: 0,
             failures: Vec::new(),
         }

@@ -57,6 +57,7 @@ pub fn spawn<K: Kernel>(kernel: K, store: Store, options: Options) -> (Handle, t
         servers: BTreeMap::new(),
         applied: Items::default(),
         parts: Parts::default(),
+        fenced: false,
         touched: HashSet::new(),
         failures: BTreeMap::new(),
         failing_since: None,
@@ -81,6 +82,8 @@ pub(super) struct Task<K> {
     /// The last full observation and every change acknowledged since.
     pub(super) applied: Items,
     pub(super) parts: Parts,
+    /// The skeleton stands as it should.
+    pub(super) fenced: bool,
     /// Keys that delta passes looked at while a full pass is under way: the full pass leaves them alone.
     pub(super) touched: HashSet<Key>,
     pub(super) failures: BTreeMap<Key, String>,
@@ -191,7 +194,7 @@ impl<K: Kernel> Task<K> {
         if changes.is_empty() {
             return;
         }
-        let results = self.kernel.apply(changes).await;
+        let results = self.carry_out(changes).await;
         for (change, result) in changes.iter().zip(results) {
             let key = change.key();
             let counts = sections.as_deref_mut().map(|s| s.entry(Section::of(&key)).or_default());
@@ -221,6 +224,29 @@ impl<K: Kernel> Task<K> {
             self.failing_since.get_or_insert_with(Instant::now);
             self.retry_soon();
         }
+    }
+
+    /// Fails closed: while the skeleton does not stand as it should, only what takes something away is carried out.
+    async fn carry_out(&mut self, changes: &[Change]) -> Vec<Result<(), doorward_kernel::Error>> {
+        let skeleton = changes.iter().position(|change| change.key() == Key::Skeleton);
+        let (first, rest) = changes.split_at(skeleton.map_or(0, |at| at + 1));
+        let mut results = if first.is_empty() { Vec::new() } else { self.kernel.apply(first).await };
+        if let Some(result) = skeleton.and_then(|at| results.get(at)) {
+            self.fenced = result.is_ok();
+        }
+        if self.fenced {
+            results.extend(self.kernel.apply(rest).await);
+            return results;
+        }
+        for change in rest {
+            match change {
+                Change::Remove(_) => results.extend(self.kernel.apply(std::slice::from_ref(change)).await),
+                Change::Add(_) | Change::Replace { .. } => {
+                    results.push(Err(doorward_kernel::Error::new("waits for the firewall's skeleton")));
+                }
+            }
+        }
+        results
     }
 
     /// After a full pass: the next one comes by the timer, or after growing waits while something fails.

@@ -1,0 +1,167 @@
+//! `doorward serve`: the gateway.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use doorward_kernel::{
+    linux::{Linux, LinuxConfig},
+    nft::NftOwner,
+    tunnel::{Backend, TunnelConfig},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    app::{self, App},
+    config::{self, Config},
+    control::{self, Report},
+    http::{self, HttpSettings},
+    listen, meter, reconcile,
+};
+
+/// Time between full passes without any other reason.
+const FULL_PASS_EVERY: Duration = Duration::from_secs(30);
+
+/// Requests in hand may go on this long after the order to stop.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// Longest wait of a start for the skeleton before listeners open.
+const GUARD_WAIT: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(config: Config) -> anyhow::Result<()> {
+    let started = Instant::now();
+    // Asked for first, so that an order to stop during the start is kept.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    super::make_state_dir(&config.state_dir)?;
+    let _lock = lock(&config.state_dir)?;
+    let store = super::open_store(&config).await?;
+    let zone = config.time_zone()?;
+
+    let kernel = Linux::open(linux_config(&config)?).await.context("kernel")?;
+    let probe: Vec<String> = kernel.probe().to_string().lines().map(str::to_owned).collect();
+    for line in &probe {
+        tracing::info!("kernel: {line}");
+    }
+    let options = reconcile::Options { zone: zone.clone(), full_pass_every: FULL_PASS_EVERY };
+    let (reconcile, reconcile_task) = reconcile::spawn(kernel, store.clone(), options);
+    let (meter, meter_task) = meter::spawn(store.clone(), reconcile.clone(), zone.clone());
+    let settings = app_settings(&config, zone);
+    let app = App::open(store.clone(), reconcile.clone(), meter, settings).await.context("database")?;
+
+    let http_settings = HttpSettings {
+        trusted_proxies: config.management.trusted_proxies.clone(),
+        v1_status_200: config.management.v1_status_200,
+    };
+    // No listener opens before the rules stand that keep it from those who may not reach it.
+    if tokio::time::timeout(GUARD_WAIT, reconcile.guarded()).await.is_err() {
+        bail!("the firewall's skeleton does not stand after {} s", GUARD_WAIT.as_secs());
+    }
+    let router = http::router(app.clone(), http_settings);
+    let server = axum_server::Handle::new();
+    let mut listeners = listen::open(&config.management, &config.state_dir, router, &server)?;
+
+    let report = {
+        let (store, reconcile) = (store.clone(), reconcile.clone());
+        move || report(store.clone(), reconcile.clone(), probe.clone(), started)
+    };
+    let state_dir = config.state_dir.clone();
+    let control = tokio::spawn(async move {
+        if let Err(error) = control::serve(&state_dir, report).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "`doorward status` cannot ask this gateway");
+        }
+    });
+
+    notify(sd_notify::NotifyState::Ready);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), took_ms = started.elapsed().as_millis(), "ready");
+    let result = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        Some(ended) = listeners.join_next() => ended.context("listener")?.context("listener"),
+    };
+    tracing::info!("stopping; tunnels and rules stay");
+    notify(sd_notify::NotifyState::Stopping);
+    server.graceful_shutdown(Some(LAST_REQUESTS));
+    while listeners.join_next().await.is_some() {}
+    control.abort();
+    drop(std::fs::remove_file(config.state_dir.join(control::SOCKET)));
+    // The meter collects a last time when nobody can ask it any more; then nobody holds the loop.
+    drop(app);
+    drop(control.await);
+    meter_task.await?;
+    drop(reconcile);
+    reconcile_task.await?;
+    store.close().await;
+    result
+}
+
+/// Keeps a second gateway off the same state.
+pub(super) fn lock(state_dir: &Path) -> anyhow::Result<File> {
+    let path = state_dir.join("lock");
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    if file.try_lock().is_err() {
+        bail!("another doorward runs on {}", state_dir.display());
+    }
+    Ok(file)
+}
+
+pub(super) fn linux_config(config: &Config) -> anyhow::Result<LinuxConfig> {
+    Ok(LinuxConfig {
+        tunnels: TunnelConfig {
+            backend: match config.network.wireguard {
+                config::Wireguard::Auto => Backend::Auto,
+                config::Wireguard::Kernel => Backend::Kernel,
+                config::Wireguard::Userspace => Backend::Userspace,
+            },
+            program: std::env::current_exe().context("path of this program")?,
+            socket_dir: PathBuf::from(super::SOCKET_DIR),
+            systemd: config.network.systemd_tunnels,
+        },
+        nft_owner: match config.network.nft_owner {
+            config::NftOwner::Auto => NftOwner::Auto,
+            config::NftOwner::Off => NftOwner::Off,
+        },
+        state_dir: config.state_dir.clone(),
+        wans: config.wans()?,
+    })
+}
+
+fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> app::Settings {
+    let management = &config.management;
+    let listeners = management.listen.iter().chain(&management.plain_listen);
+    app::Settings {
+        max_accounts: management.max_accounts,
+        config_tabs: management.config_tabs,
+        zone,
+        own_tcp_ports: listeners.map(|address| address.port()).collect(),
+        own_udp_ports: Vec::new(),
+    }
+}
+
+async fn report(store: crate::store::Store, reconcile: reconcile::Handle, kernel: Vec<String>, started: Instant) -> Report {
+    let status = reconcile.state();
+    let last_full_pass = status.last_full.as_ref().map(|pass| {
+        format!("{} ({} s ago, took {} ms): {pass}", pass.reason, pass.ended.elapsed().as_secs(), pass.took.as_millis())
+    });
+    Report {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        state: status.to_string(),
+        pid: std::process::id(),
+        uptime_s: started.elapsed().as_secs(),
+        kernel,
+        wans: reconcile.host().wans.iter().map(ToString::to_string).collect(),
+        servers: store.count_servers().await.unwrap_or(0),
+        accounts: store.count_accounts().await.unwrap_or(0),
+        last_full_pass_ms: status.last_full.as_ref().and_then(|pass| u64::try_from(pass.took.as_millis()).ok()),
+        full_passes: status.full_passes,
+        last_full_pass,
+        failures: status.failures,
+    }
+}
+
+fn notify(state: sd_notify::NotifyState<'_>) {
+    // Nobody listens where systemd did not start us.
+    drop(sd_notify::notify(&[state]));
+}
