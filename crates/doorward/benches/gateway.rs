@@ -33,7 +33,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_doorward");
 fn main() {
     if std::env::var_os("DOORWARD_BENCH_INSIDE").is_none() {
         let own = std::env::current_exe().unwrap();
-        let error = Command::new("unshare").args(["--net", "--mount"]).arg(own).env("DOORWARD_BENCH_INSIDE", "1").exec();
+        let error =
+            Command::new("unshare").args(["--net", "--mount"]).arg(own).env("DOORWARD_BENCH_INSIDE", "1").exec();
         eprintln!("unshare: {error}");
         std::process::exit(1);
     }
@@ -74,7 +75,13 @@ fn main() {
     let gateway = Gateway::start(&config);
     let full_kb = gateway.settled_rss_kb();
     let pass_ms = (0..5).map(|_| full_pass_ms(&gateway.config, &hash)).min().unwrap();
-    row("P8", "start-up to converged, 10,000 accounts, empty kernel", &secs(cold), "≤ 2 s", cold <= Duration::from_secs(2));
+    row(
+        "P8",
+        "start-up to converged, 10,000 accounts, empty kernel",
+        &secs(cold),
+        "≤ 2 s",
+        cold <= Duration::from_secs(2),
+    );
     let warm = gateway.converged;
     row("P8", "the same, kernel already right", &secs(warm), "≤ 2 s", warm <= Duration::from_secs(2));
     row("P8", "full pass over 10,000 accounts, nothing to do", &format!("{pass_ms} ms"), "≤ 250 ms", pass_ms <= 250);
@@ -127,8 +134,18 @@ fn create_accounts(hash: &str) {
     let syncconf = started.elapsed();
     let ms = |t: Duration| format!("{:.1} ms", t.as_secs_f64() * 1e3);
     let measured = format!("median {}, p99 {}", ms(median), ms(p99));
-    let reference = format!("p99 ≤ 20 ms; `wg syncconf` {} = {:.0} × median", ms(syncconf), syncconf.as_secs_f64() / median.as_secs_f64());
-    row("P7", "create an account by API, peer ready, 10,000 present", &measured, &reference, p99 <= Duration::from_millis(20));
+    let reference = format!(
+        "p99 ≤ 20 ms; `wg syncconf` {} = {:.0} × median",
+        ms(syncconf),
+        syncconf.as_secs_f64() / median.as_secs_f64()
+    );
+    row(
+        "P7",
+        "create an account by API, peer ready, 10,000 present",
+        &measured,
+        &reference,
+        p99 <= Duration::from_millis(20),
+    );
 }
 
 // ---- P8, P11 -------------------------------------------------------------------------------------------------------
@@ -282,7 +299,8 @@ fn empty_tunnel_kb(hash: &str) -> u64 {
 /// `system/status` beside a bare axum "hello" on the same TLS set-up, one after the other, three times each.
 fn status_requests(runtime: &tokio::runtime::Runtime, state: &Path, hash: &str) {
     let hello = axum::Router::new().route("/", axum::routing::get(|| std::future::ready("hello")));
-    let management = Management { listen: vec![HELLO.parse().unwrap()], plain_listen: Vec::new(), ..Management::default() };
+    let management =
+        Management { listen: vec![HELLO.parse().unwrap()], plain_listen: Vec::new(), ..Management::default() };
     let server = axum_server::Handle::<SocketAddr>::new();
     let _enter = runtime.enter();
     let _listeners = listen::open(&management, state, hello, &server).unwrap();
@@ -296,7 +314,13 @@ fn status_requests(runtime: &tokio::runtime::Runtime, state: &Path, hash: &str) 
     theirs.sort_by(f64::total_cmp);
     let ratio = ours[1] / theirs[1];
     let measured = format!("{:.0} /s, {ratio:.2} × bare axum", ours[1]);
-    row("P10", "`GET /api/v1/system/status` over TLS, 64 connections", &measured, &format!("≥ 0.5 × {:.0} /s", theirs[1]), ratio >= 0.5);
+    row(
+        "P10",
+        "`GET /api/v1/system/status` over TLS, 64 connections",
+        &measured,
+        &format!("≥ 0.5 × {:.0} /s", theirs[1]),
+        ratio >= 0.5,
+    );
 }
 
 fn wrk(url: &str, header: &str) -> f64 {

@@ -140,7 +140,12 @@ fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> app::Settings {
     }
 }
 
-async fn report(store: crate::store::Store, reconcile: reconcile::Handle, kernel: Vec<String>, started: Instant) -> Report {
+async fn report(
+    store: crate::store::Store,
+    reconcile: reconcile::Handle,
+    kernel: Vec<String>,
+    started: Instant,
+) -> Report {
     let status = reconcile.state();
     let last_full_pass = status.last_full.as_ref().map(|pass| {
         format!("{} ({} s ago, took {} ms): {pass}", pass.reason, pass.ended.elapsed().as_secs(), pass.took.as_millis())
