@@ -8,7 +8,7 @@ mod lab;
 
 use std::time::{Duration, Instant};
 
-use doorward_kernel::tunnel::PeerChange;
+use doorward_kernel::tunnel::{Backend, PeerChange};
 use lab::{Gateway, in_namespaces, sh, succeeds, until};
 
 #[test]
@@ -126,7 +126,7 @@ fn what_is_not_ours_stays() {
         sh("ip tuntap add dwt0 mode tun");
         let name = gateway.name;
         let error = gateway.tunnels.ensure(name, &gateway.spec).await.unwrap_err();
-        assert!(error.to_string().contains("not Doorward's"), "{error}");
+        assert!(error.to_string().contains("not a tunnel of Doorward's"), "{error}");
         assert!(gateway.tunnels.remove(name).await.is_err());
         assert!(succeeds("ip link show dwt0"));
         assert!(gateway.tunnels.read(name).await.unwrap().is_none());
@@ -326,5 +326,41 @@ fn systemd_runs_the_processes() {
              --no-ask-password stop doorward-tunnel@dwt0.service\n"
         );
         assert!(!succeeds("pgrep -x -r R,S,D,T tunnel"));
+    });
+}
+
+/// Runs where the kernel has the module. Elsewhere what is asked for as "auto" is found to be a process.
+#[test]
+fn the_kernels_own_wireguard() {
+    in_namespaces("the_kernels_own_wireguard", async {
+        if !succeeds("ip link add dwtprobe type wireguard && ip link del dwtprobe") {
+            eprintln!("SKIPPED: this kernel has no WireGuard module");
+            let mut gateway = Gateway::with_backend(Backend::Auto);
+            gateway.ensure().await;
+            assert!(succeeds("pgrep -x tunnel"));
+            let mut gateway = Gateway::with_backend(Backend::Kernel);
+            assert!(gateway.tunnels.ensure(gateway.name, &gateway.spec).await.is_err());
+            return;
+        }
+        let mut gateway = Gateway::with_backend(Backend::Auto);
+        gateway.ensure().await;
+        assert!(!succeeds("pgrep -x tunnel"));
+        let client = gateway.add_client(2).await;
+        assert!(client.reaches_gateway());
+        let handshakes = client.handshakes();
+        gateway.ensure().await;
+        gateway.change(PeerChange::Put(client.public_key, client.spec())).await;
+        assert!(client.reaches_gateway());
+        assert_eq!(client.handshakes(), handshakes, "the session goes on");
+        let (_, spec, stats) = gateway.read().await.peers.remove(0);
+        assert_eq!(spec, client.spec());
+        assert!(stats.rx_bytes > 0 && stats.latest_handshake_s > 0);
+        gateway.change(PeerChange::Remove(client.public_key)).await;
+        assert!(!client.reaches_gateway());
+        gateway.tunnels.remove(gateway.name).await.unwrap();
+        assert!(!succeeds("ip link show dwt0"));
+        gateway.tunnels.remove(gateway.name).await.expect("twice is once");
+        sh("ip link add dwt0 type wireguard");
+        assert!(gateway.tunnels.ensure(gateway.name, &gateway.spec).await.is_err(), "not ours");
     });
 }

@@ -62,7 +62,9 @@ impl KernelTunnels {
         let link = route.get_link_by_name(name.as_str()).await;
         match link.map_err(|e| Error::caused(format!("cannot look for {name}"), e))? {
             Some(link) if link.kind() == Some(KIND) && link.alias() == Some(ALIAS) => {}
-            Some(_) => return Err(Error::new(format!("the interface {name} exists and is not Doorward's"))),
+            Some(_) => {
+                return Err(Error::new(format!("the interface {name} exists and is not a tunnel of Doorward's")));
+            }
             None => {
                 let made = route.add_link(WireguardLink::new(name.as_str())).await;
                 made.map_err(|e| Error::caused(format!("cannot make {name}"), e))?;

@@ -297,7 +297,9 @@ async fn find_link(name: IfName) -> Result<Found, Error> {
 async fn ensure_link(name: IfName) -> Result<(), Error> {
     match find_link(name).await? {
         Found::Ours => return Ok(()),
-        Found::Foreign => return Err(Error::new(format!("the interface {name} exists and is not Doorward's"))),
+        Found::Foreign => {
+            return Err(Error::new(format!("the interface {name} exists and is not a tunnel of Doorward's")));
+        }
         Found::Nothing => {}
     }
     let device = tun_rs::DeviceBuilder::new().name(name.as_str()).offload(true).inherit_enable_state().build_sync();

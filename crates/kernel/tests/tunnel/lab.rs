@@ -75,7 +75,11 @@ impl Gateway {
     pub fn new() -> Self {
         let private_key = key_of_wg();
         let spec = TunnelSpec { private_key, listen_port: 51_820, mtu: 1_420 };
-        Self { tunnels: tunnels(false), name: "dwt0".parse().unwrap(), spec }
+        Self { tunnels: tunnels(Backend::Userspace, false), name: "dwt0".parse().unwrap(), spec }
+    }
+
+    pub fn with_backend(backend: Backend) -> Self {
+        Self { tunnels: tunnels(backend, false), ..Self::new() }
     }
 
     /// With a `systemctl` of our own.
@@ -90,7 +94,7 @@ impl Gateway {
         );
         std::fs::write(format!("{BIN}/systemctl"), script).unwrap();
         sh(&format!("chmod +x {BIN}/systemctl"));
-        Self { tunnels: tunnels(true), ..Self::new() }
+        Self { tunnels: tunnels(Backend::Userspace, true), ..Self::new() }
     }
 
     /// With its tunnel up.
@@ -109,7 +113,7 @@ impl Gateway {
 
     /// As a new gateway process would begin.
     pub fn restart(&mut self) {
-        self.tunnels = tunnels(false);
+        self.tunnels = tunnels(Backend::Userspace, false);
     }
 
     pub async fn read(&mut self) -> Reading {
@@ -134,9 +138,9 @@ impl Gateway {
     }
 }
 
-fn tunnels(systemd: bool) -> Tunnels {
+fn tunnels(backend: Backend, systemd: bool) -> Tunnels {
     let socket_dir = PathBuf::from(SOCKET_DIR);
-    Tunnels::new(TunnelConfig { backend: Backend::Userspace, program: program(), socket_dir, systemd })
+    Tunnels::new(TunnelConfig { backend, program: program(), socket_dir, systemd })
 }
 
 /// The tunnel program of this crate's examples.
