@@ -87,7 +87,7 @@ fn verb(arguments: Arguments) -> anyhow::Result<()> {
             say("the configuration is fine")
         }
         Verb::Tunnel { interface } => {
-            start_log(LogFormat::Text, "info");
+            start_log(LogFormat::Text, doorward_kernel::tunnel::daemon::LOG_FILTER);
             let socket_dir = PathBuf::from(SOCKET_DIR);
             block_on(async move { Ok(doorward_kernel::tunnel::daemon::run(interface, &socket_dir).await?) })
         }
