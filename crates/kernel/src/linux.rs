@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use doorward_policy::{
@@ -383,7 +383,9 @@ impl Kernel for Linux {
             let length = rest.iter().take_while(|change| self::section(change) == section).count();
             let (run, others) = rest.split_at(length.max(1));
             rest = others;
+            let started = Instant::now();
             results.extend(self.apply_section(section, run).await);
+            tracing::debug!(?section, changes = run.len(), took = ?started.elapsed(), "carried out");
         }
         results
     }

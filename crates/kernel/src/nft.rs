@@ -65,8 +65,10 @@ impl fmt::Debug for Nft {
 enum Table {
     Missing,
     Ours,
-    /// Made with the other setting of [`NftOwner`]; the flags of a table cannot change.
-    OtherFlags(u32),
+    /// Made with owner and persist by a process that ended; it belongs to whom takes it.
+    Orphan,
+    /// Made without owner and persist, which a table cannot be given later.
+    Ownerless,
 }
 
 impl Nft {
@@ -89,12 +91,12 @@ impl Nft {
                 self.ready = false;
                 return Ok(());
             }
-            // To be rebuilt: only what it counted is worth telling.
-            Table::OtherFlags(_) => {
+            // To be built anew: only what it counted is worth telling.
+            Table::Ownerless => {
                 self.ready = false;
                 return self.observe_objects(&mut Items::default(), stats).await;
             }
-            Table::Ours => {}
+            Table::Ours | Table::Orphan => {}
         }
         let sets = self.sets().await?;
         if let Some(skeleton) = self.observe_skeleton(&sets).await? {
@@ -117,7 +119,7 @@ impl Nft {
     pub(crate) async fn observe_counters(&mut self, stats: &mut Stats) -> Result<(), Error> {
         match self.table().await? {
             Table::Missing => Ok(()),
-            Table::Ours | Table::OtherFlags(_) => self.observe_objects(&mut Items::default(), stats).await,
+            Table::Ours | Table::Orphan | Table::Ownerless => self.observe_objects(&mut Items::default(), stats).await,
         }
     }
 
@@ -150,22 +152,25 @@ impl Nft {
 
     /// Deletes the table with all that is in it.
     pub(crate) async fn down(&mut self) -> Result<(), Error> {
-        let transaction = match self.table().await? {
-            Table::Missing => return Ok(()),
-            Table::Ours => self.adopt(self.connection.transaction(), if self.owned { OWNER | PERSIST } else { 0 }),
-            Table::OtherFlags(flags) => self.adopt(self.connection.transaction(), flags),
-        };
+        if self.table().await? == Table::Missing {
+            return Ok(());
+        }
         self.ready = false;
-        self.commit("delete our nftables table", transaction.del_table(TABLE, Family::Inet)).await
+        let transaction = self.connection.transaction().del_table(TABLE, Family::Inet);
+        self.commit("delete our nftables table", transaction).await
     }
 
     async fn table(&self) -> Result<Table, Error> {
         let tables = self.connection.list_tables_in(Family::Inet).await;
         let tables = tables.map_err(|e| Error::caused("list nftables tables", e))?;
         let Some(table) = tables.iter().find(|table| table.name == TABLE) else { return Ok(Table::Missing) };
-        let wanted = if self.owned { OWNER | PERSIST } else { 0 };
-        let found = table.flags & (OWNER | PERSIST);
-        Ok(if found == wanted { Table::Ours } else { Table::OtherFlags(found) })
+        let has = |flag| table.flags & flag != 0;
+        Ok(match (self.owned, has(OWNER), has(PERSIST)) {
+            // Without an owner, persist means nothing.
+            (false, _, _) | (true, true, _) => Table::Ours,
+            (true, false, true) => Table::Orphan,
+            (true, false, false) => Table::Ownerless,
+        })
     }
 
     async fn sets(&self) -> Result<Vec<SetInfo>, Error> {
@@ -229,13 +234,13 @@ impl Nft {
                 transaction = transaction.add_table_with_flags(TABLE, Family::Inet, wanted);
                 Vec::new()
             }
-            Table::Ours => {
-                transaction = self.adopt(transaction, wanted);
+            Table::Ours => self.sets().await?,
+            Table::Orphan => {
+                transaction = transaction.update_table(TABLE, Family::Inet, wanted);
                 self.sets().await?
             }
-            Table::OtherFlags(flags) => {
-                tracing::info!(owned = self.owned, "nftables table has other owner flags: building it anew");
-                transaction = self.adopt(transaction, flags);
+            Table::Ownerless => {
+                tracing::info!("the nftables table has no owner: building it anew");
                 transaction = transaction.del_table(TABLE, Family::Inet);
                 transaction = transaction.add_table_with_flags(TABLE, Family::Inet, wanted);
                 Vec::new()
@@ -255,18 +260,9 @@ impl Nft {
         transaction = wrong.fold(transaction, |t, set| t.del_set(TABLE, &set.name, Family::Inet));
         let stands = |name: &str| standing.iter().any(|set| set.name == name && is_fine(set));
         let missing = Member::ALL.into_iter().filter(|m| !stands(m.name()));
-        transaction = missing.fold(transaction, |t, member| t.add_set(member.set()));
+        transaction = missing.fold(transaction, |t, member| member.make(t));
         let missing = [TUNNELS, WANS].into_iter().filter(|name| !stands(name));
-        Ok(missing.fold(transaction, |t, name| t.add_set(skeleton::interfaces(name))))
-    }
-
-    /// A table with owner and persist whose owner ended belongs to whom takes it.
-    fn adopt(&self, transaction: Transaction, flags: u32) -> Transaction {
-        if flags & OWNER != 0 && !self.ready {
-            transaction.update_table(TABLE, Family::Inet, flags)
-        } else {
-            transaction
-        }
+        Ok(missing.fold(transaction, |t, name| t.raw(skeleton::make_interfaces(name))))
     }
 
     /// One transaction: flushes our chains and sets of interfaces, and fills them anew. Members stay.
@@ -275,7 +271,7 @@ impl Nft {
         let failed = |e| Error::caused("render the nftables skeleton", e);
         let rendered = skeleton::render(skeleton.digest(), rules).map_err(failed)?;
         self.ready = false;
-        let rebuild = matches!(self.table().await?, Table::OtherFlags(_) | Table::Missing);
+        let rebuild = matches!(self.table().await?, Table::Ownerless | Table::Missing);
         let mut transaction = self.prepare().await?;
         let standing = if rebuild {
             Vec::new()

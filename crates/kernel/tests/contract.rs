@@ -6,6 +6,8 @@
 mod cases;
 #[path = "contract/linux.rs"]
 mod linux;
+#[path = "contract/only_linux.rs"]
+mod only_linux;
 #[path = "contract/world.rs"]
 mod world;
 

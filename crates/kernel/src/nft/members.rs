@@ -14,8 +14,8 @@ use doorward_policy::{
 use nlink::{
     TcHandle,
     netlink::nftables::{
-        Family, NFT_MSG_NEWOBJ, ObjectInfo, ObjectState, ObjectType, RawMessage, Set, SetDataType, SetElement,
-        SetElementData, SetInfo, SetKeyType, Transaction,
+        Family, NFT_MSG_NEWOBJ, NFT_MSG_NEWSET, ObjectInfo, ObjectState, ObjectType, RawMessage, Set, SetDataType,
+        SetElement, SetElementData, SetFlags, SetInfo, SetKeyType, Transaction,
     },
 };
 
@@ -122,7 +122,6 @@ impl Member {
 
     /// Whether a set in the kernel is this one.
     pub(super) fn is(self, info: &SetInfo) -> bool {
-        use nlink::netlink::nftables::SetFlags;
         let key = self.key_type();
         let (mut data_type, mut data_len, mut object_type) = (None, None, None);
         let mut flags = SetFlags::empty();
@@ -147,6 +146,66 @@ impl Member {
             && info.object_type == object_type
             && info.flags.bits() & decisive.bits() == flags.bits()
     }
+}
+
+impl Member {
+    /// Makes the set in a transaction.
+    pub(super) fn make(self, transaction: Transaction) -> Transaction {
+        match self {
+            // nft shows numbers in host order rightly only if it is told of them, for which nlink has no field.
+            Self::Class(_) => {
+                let (key, value) = (self.key_type(), SetKeyType::ClassId);
+                transaction.raw(make_set(self.name(), SetFlags::MAP, &key, Some(&value)))
+            }
+            Self::Granted(_) | Self::Up(_) | Self::Down(_) | Self::Quota(_) | Self::Forward => {
+                transaction.add_set(self.set())
+            }
+        }
+    }
+}
+
+// `enum nft_set_attributes` of linux/netfilter/nf_tables.h.
+const NFTA_SET_TABLE: u16 = 1;
+const NFTA_SET_NAME: u16 = 2;
+const NFTA_SET_FLAGS: u16 = 3;
+const NFTA_SET_KEY_TYPE: u16 = 4;
+const NFTA_SET_KEY_LEN: u16 = 5;
+const NFTA_SET_DATA_TYPE: u16 = 6;
+const NFTA_SET_DATA_LEN: u16 = 7;
+const NFTA_SET_ID: u16 = 10;
+const NFTA_SET_USERDATA: u16 = 13;
+
+// What libnftnl keeps in a set's userdata: a kind, a length, a number.
+const NFTNL_UDATA_SET_KEYBYTEORDER: u8 = 0;
+const NFTNL_UDATA_SET_DATABYTEORDER: u8 = 1;
+const HOST_ENDIAN: u32 = 1;
+const BIG_ENDIAN: u32 = 2;
+
+/// Makes a set or a map of values, and tells nft the byte order of its keys and values.
+pub(super) fn make_set(name: &str, flags: SetFlags, key: &SetKeyType, value: Option<&SetKeyType>) -> RawMessage {
+    let in_host_order = |kind: &SetKeyType| matches!(kind, SetKeyType::ClassId | SetKeyType::Other { .. });
+    let order = |kind: &SetKeyType| if in_host_order(kind) { HOST_ENDIAN } else { BIG_ENDIAN };
+    let mut userdata = vec![NFTNL_UDATA_SET_KEYBYTEORDER, 4];
+    userdata.extend(order(key).to_ne_bytes());
+    if let Some(value) = value {
+        userdata.extend([NFTNL_UDATA_SET_DATABYTEORDER, 4]);
+        userdata.extend(order(value).to_ne_bytes());
+    }
+    // Only for references within the transaction, of which there are none; apart from those that nlink counts from 1.
+    let id = name.bytes().fold(0x4000_0000_u32, |id, byte| id.wrapping_mul(31).wrapping_add(byte.into()) | 0x4000_0000);
+    let mut attrs = Vec::with_capacity(128);
+    attribute(&mut attrs, NFTA_SET_TABLE, &text(TABLE));
+    attribute(&mut attrs, NFTA_SET_NAME, &text(name));
+    attribute(&mut attrs, NFTA_SET_FLAGS, &flags.bits().to_be_bytes());
+    attribute(&mut attrs, NFTA_SET_KEY_TYPE, &key.type_id().to_be_bytes());
+    attribute(&mut attrs, NFTA_SET_KEY_LEN, &key.len().to_be_bytes());
+    if let Some(value) = value {
+        attribute(&mut attrs, NFTA_SET_DATA_TYPE, &value.type_id().to_be_bytes());
+        attribute(&mut attrs, NFTA_SET_DATA_LEN, &value.len().to_be_bytes());
+    }
+    attribute(&mut attrs, NFTA_SET_ID, &id.to_be_bytes());
+    attribute(&mut attrs, NFTA_SET_USERDATA, &userdata);
+    RawMessage::new(NFT_MSG_NEWSET, Family::Inet).flags(NLM_F_CREATE | NLM_F_EXCL).attrs(attrs)
 }
 
 /// One step of a transaction.
@@ -316,6 +375,7 @@ const NFTA_QUOTA_BYTES: u16 = 1;
 const NFTA_QUOTA_FLAGS: u16 = 2;
 const NFTA_QUOTA_CONSUMED: u16 = 4;
 const NFT_QUOTA_F_INV: u32 = 1;
+const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 const NLA_F_NESTED: u16 = 0x8000;
 

@@ -12,11 +12,11 @@ use doorward_policy::{
 };
 use nlink::netlink::nftables::{
     BaseChain, Chain, ChainInfo, ChainKind, ChainName, CmpOp, CtDirection, CtState, CtStatus, Expr, Family, FilterHook,
-    LookupExpr, MetaKey, NatHook, PacketField, PayloadBase, Policy, Priority, RawExpr, Register, Rule, RuleInfo, Set,
-    SetElement, SetInfo, SetKeyType,
+    LookupExpr, MetaKey, NatHook, PacketField, PayloadBase, Policy, Priority, RawExpr, RawMessage, Register, Rule,
+    RuleInfo, Set, SetElement, SetFlags, SetInfo, SetKeyType,
 };
 
-use super::members::{Member, attribute};
+use super::members::{Member, attribute, make_set};
 use crate::{names, names::TABLE};
 
 /// Names of our chains. Those with a hook come first; the others are where they lead.
@@ -76,6 +76,11 @@ pub(super) fn is_as_made(info: &ChainInfo, base: Option<&BaseChain>) -> bool {
 /// A set of interface names.
 pub(super) fn interfaces(name: &str) -> Set {
     Set::new(TABLE, name).family(Family::Inet).key_type(IFNAME)
+}
+
+/// Makes a set of interface names.
+pub(super) fn make_interfaces(name: &str) -> RawMessage {
+    make_set(name, SetFlags::empty(), &IFNAME, None)
 }
 
 /// Whether a set in the kernel is one of interface names.
@@ -222,7 +227,7 @@ fn in_rules() -> Vec<Rule> {
 }
 
 fn nat_rules(servers: &[ServerRules]) -> Vec<Rule> {
-    let mut rules = vec![not_from(rule(PREROUTING), TUNNELS).expressions(forward_lookup())];
+    let mut rules = vec![forward_lookup().into_iter().fold(not_from(rule(PREROUTING), TUNNELS), Rule::expr)];
     for server in servers {
         let Some(nat_to) = server.nat_to else { continue };
         let counter = names::counter(Counter::ServerNat(server.id));

@@ -8,6 +8,7 @@ use doorward_kernel::{
     tunnel::{Backend, TunnelConfig},
 };
 use nlink::netlink::{Connection, Route, addr::Ipv4Address, link::VethLink, route::Ipv4Route};
+use tracing_subscriber::EnvFilter;
 
 /// A host of a test: one WAN `eth0` with 192.0.2.10/24 and a default route.
 pub struct HostUnderTest {
@@ -21,7 +22,12 @@ const INSIDE: &str = "DOORWARD_CONTRACT_INSIDE";
 /// them when it ends, and there its `body`.
 pub fn in_namespaces(test: &str, body: impl AsyncFnOnce(&HostUnderTest)) {
     if std::env::var_os(INSIDE).is_some() {
-        _ = tracing_subscriber::fmt().with_env_filter("doorward_kernel=warn").with_test_writer().try_init();
+        _ = tracing_subscriber::fmt()
+            .with_env_filter(
+                EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("doorward_kernel=warn")),
+            )
+            .with_test_writer()
+            .try_init();
         sh("mount -t tmpfs none /run && mkdir /run/wireguard && ip link set lo up");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let body = async { body(&HostUnderTest::new().await).await };
