@@ -1,0 +1,21 @@
+//! The VPN API over the real router, on both databases, with a kernel in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+#[macro_use]
+#[path = "../support/databases.rs"]
+#[expect(dead_code, reason = "this ring needs only a store")]
+mod databases;
+
+mod accounts;
+mod accounts_live;
+mod authorisation;
+mod bodies;
+mod concurrency;
+mod gateway;
+mod own_parts;
+mod port_forwards;
+mod routes;
+mod servers;
+mod servers_live;
+mod system;
