@@ -13,7 +13,7 @@ use doorward_policy::{
     observed::{Observed, Scope, Stats, TunnelStats},
     plan::Change,
 };
-use nlink::netlink::{Connection, Route};
+use nlink::netlink::{Connection, Protocol, Route};
 
 use crate::{
     Error, Host, Kernel,
@@ -22,9 +22,8 @@ use crate::{
     nft::{Nft, NftOwner},
     originals::Originals,
     probe::{Offer, Probe},
-    route,
-    rtnl::Requests,
-    shaping, sysctl,
+    requests::Requests,
+    route, shaping, sysctl,
     tunnel::{PeerChange, TunnelConfig, Tunnels},
     watch::{Suspicion, Watch},
 };
@@ -51,6 +50,7 @@ pub struct Linux {
     probe: Probe,
     route: Connection<Route>,
     requests: Requests,
+    conntrack: Requests,
     nft: Nft,
     tunnels: Tunnels,
     originals: Originals,
@@ -69,7 +69,9 @@ impl Linux {
         tracing::info!(kernel = %probe, "looked at what this kernel offers");
         let failed = |e| Error::caused("open a netlink socket for interfaces and routes", e);
         let route = Connection::<Route>::new().map_err(failed)?;
-        let requests = Requests::open().map_err(failed)?;
+        let requests = Requests::open(Protocol::Route).map_err(failed)?;
+        let conntrack = Requests::open(Protocol::Netfilter)
+            .map_err(|e| Error::caused("open a netlink socket for connection tracking", e))?;
         let owned = match config.nft_owner {
             NftOwner::Auto => probe.nft_owner == Offer::Yes,
             NftOwner::Off => false,
@@ -81,6 +83,7 @@ impl Linux {
             probe,
             route,
             requests,
+            conntrack,
             nft,
             tunnels: Tunnels::new(config.tunnels),
             originals: Originals::open(&config.state_dir)?,
@@ -193,8 +196,9 @@ impl Linux {
                 dooming.push(place);
             }
         }
-        if self.probe.conntrack.usable()
-            && let Err(error) = conntrack::forget(&doomed).await
+        if !dooming.is_empty()
+            && self.probe.conntrack.usable()
+            && let Err(error) = conntrack::forget(&self.conntrack, &doomed).await
         {
             tracing::warn!(error = &error as &dyn std::error::Error, "flows of revoked grants stay tracked");
             for place in dooming {

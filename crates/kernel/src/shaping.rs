@@ -28,7 +28,7 @@ use crate::{
     Error,
     link::{self, Links},
     originals::{FormerRoot, Originals},
-    rtnl::Requests,
+    requests::Requests,
 };
 
 /// The root qdisc.

@@ -8,6 +8,8 @@ mod cases;
 mod linux;
 #[path = "contract/only_linux.rs"]
 mod only_linux;
+#[path = "contract/packets.rs"]
+mod packets;
 #[path = "contract/world.rs"]
 mod world;
 

@@ -31,7 +31,7 @@ pub fn in_namespaces(test: &str, body: impl AsyncFnOnce(&HostUnderTest)) {
         sh("mount -t tmpfs none /run && mkdir /run/wireguard && ip link set lo up");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let body = async { body(&HostUnderTest::new().await).await };
-        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(50), body).await.expect("ends in time") });
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(110), body).await.expect("ends in time") });
         return;
     }
     let status = Command::new("unshare")

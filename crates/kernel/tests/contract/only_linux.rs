@@ -162,7 +162,7 @@ on_linux! {
         let vandals = [
             ("ip link set wg70 down", "switched off"),
             ("ip link set wg70 mtu 1300", "MTU"),
-            ("ip addr del 10.70.0.1/16 dev wg70", "address of wg70"),
+            ("ip addr del 10.70.255.254/16 dev wg70", "address of wg70"),
             ("tc class del dev wg70 classid 1:101", "qdisc or a class of wg70"),
             ("tc qdisc del dev eth0 root", "qdisc or a class of eth0"),
             ("tc qdisc replace dev wg70 root pfifo", "qdisc or a class of wg70"),
@@ -284,7 +284,7 @@ on_linux! {
         sh("kill -9 $(pgrep -x tunnel)");
         says(&mut kernel, "wg70 ended").await;
         let found = observe(&mut kernel).await.items;
-        assert!(found.0.contains_key(&Key::Address(tunnel(), net("10.70.0.1/16"))), "the interface stands");
+        assert!(found.0.contains_key(&Key::Address(tunnel(), net("10.70.255.254/16"))), "the interface stands");
         assert!(!found.0.keys().any(|key| matches!(key, Key::Peer(_))));
         converge(&mut kernel, &desired).await;
         // And one that nobody wants any more.

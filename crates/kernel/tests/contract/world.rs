@@ -68,7 +68,7 @@ pub fn server(mtu: u16) -> Vec<Item> {
     let spec = TunnelSpec { private_key: PrivateKey::from_random([7; 32]), listen_port: 51_870, mtu };
     vec![
         Item::Tunnel(tunnel(), spec),
-        Item::Address(tunnel(), net("10.70.0.1/16")),
+        Item::Address(tunnel(), net("10.70.255.254/16")),
         Item::Address(tunnel(), net("fd70::ffff/64")),
         Item::Root(tunnel()),
         Item::Counter(Counter::ServerNat(ServerId(1))),

@@ -1,4 +1,4 @@
-//! Many requests to the kernel's routing side at once. nlink sends one and waits for its answer; thousands of classes
+//! Many netlink requests at once. nlink sends one and waits for its answer; thousands of classes and tracked connections
 //! need better.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -17,8 +17,8 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    pub(crate) fn open() -> Result<Self, nlink::Error> {
-        Ok(Self { socket: NetlinkSocket::new(Protocol::Route)? })
+    pub(crate) fn open(protocol: Protocol) -> Result<Self, nlink::Error> {
+        Ok(Self { socket: NetlinkSocket::new(protocol)? })
     }
 
     /// The netlink port from which the requests come.
@@ -35,6 +35,39 @@ impl Requests {
             results.extend(self.send_window(window).await);
         }
         results
+    }
+
+    /// Sends a request (with `NLM_F_DUMP` set) and hands over the body of each message of the answer.
+    pub(crate) async fn dump(
+        &self,
+        mut request: MessageBuilder,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), nlink::Error> {
+        let seq = self.socket.next_seq();
+        request.set_seq(seq);
+        request.set_pid(self.socket.pid());
+        self.socket.send(&request.finish()).await?;
+        let read = async {
+            loop {
+                let data = self.socket.recv_unicast().await?;
+                for message in MessageIter::new(&data) {
+                    let (header, payload) = message?;
+                    if header.nlmsg_seq != seq {
+                        continue;
+                    }
+                    if header.is_error() {
+                        let answer = NlMsgError::from_bytes(payload)?;
+                        return Err(answer.to_error(header.nlmsg_flags, payload));
+                    }
+                    if header.is_done() {
+                        return Ok(());
+                    }
+                    each(payload);
+                }
+            }
+        };
+        let late = |_| nlink::Error::invalid_message("no answer within 10 s");
+        tokio::time::timeout(PATIENCE, read).await.map_err(late)?
     }
 
     async fn send_window(&self, window: Vec<MessageBuilder>) -> Vec<Result<(), nlink::Error>> {
