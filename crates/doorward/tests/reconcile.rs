@@ -16,7 +16,7 @@ use doorward::{
 use doorward_kernel::fake::{Fake, FakeHandle};
 use doorward_policy::{
     account::{Account, AccountId, ClientKey, Password, QuotaUse},
-    item::{Counter, Expiry, Item, Key, QuotaId, Rate},
+    item::{ClassId, Counter, Expiry, Item, Key, QuotaId, Rate},
     key::PrivateKey,
     limits::{Bandwidth, Mark, Mbit, Quota, QuotaPeriod},
     vpn_server::{ServerId, VpnServer},
@@ -221,6 +221,23 @@ async fn a_refused_change_is_told_and_tried_again() {
     rig.kernel.heal();
     soon("it is tried again", || rig.kernel.is_granted(address(3).into())).await;
     soon("and all is well", || rig.handle.state().failures.is_empty()).await;
+}
+
+#[tokio::test]
+async fn without_its_limits_nobody_is_let_through() {
+    let rig = rig().await;
+    let mark = Mark::new(102).unwrap();
+    let class = ClassId { interface: rig.server.interface, minor: mark.minor() };
+    rig.kernel.fail(Key::Class(class));
+    let account = account(2, rig.server.id);
+    let id = rig.store.insert_account(&account).await.unwrap();
+    let other = rig.store.insert_account(&self::account(3, rig.server.id)).await.unwrap();
+    let both = rig.handle.nudge(&[Owner::Account(id), Owner::Account(other)]);
+    assert!(!rig.handle.settled(both, WAIT).await);
+    assert!(!rig.kernel.is_granted(address(2).into()));
+    assert!(rig.kernel.is_granted(address(3).into()), "others are");
+    rig.kernel.heal();
+    soon("its limits stand", || rig.kernel.is_granted(address(2).into())).await;
 }
 
 #[tokio::test]

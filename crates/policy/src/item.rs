@@ -71,6 +71,14 @@ pub enum Key {
     Peer(PeerId),
 }
 
+impl Key {
+    /// Whether the item lets packets through. All others are there before it.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        matches!(self, Self::Granted(_) | Self::Forward(_) | Self::Peer(_))
+    }
+}
+
 impl Item {
     /// The key of this item.
     #[must_use]

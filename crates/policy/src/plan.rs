@@ -30,6 +30,12 @@ impl Change {
         }
     }
 
+    /// Whether it lets packets through that did not pass before. In a plan, all that limits them comes earlier.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        !matches!(self, Self::Remove(_)) && self.key().opens()
+    }
+
     /// Carries the change out on a model.
     pub fn apply_to(&self, items: &mut Items) {
         match self {

@@ -47,13 +47,13 @@ impl<K: Kernel> Task<K> {
         let items = parts.values().flatten().flat_map(|(items, _)| items.iter());
         wanted.extend(items.map(|item| (item.key(), Some(item.clone()))));
         self.touched.extend(wanted.keys());
+        for (owner, part) in &parts {
+            self.parts.set(*owner, part.as_ref());
+        }
 
         let mut failed_keys = BTreeSet::new();
         for slice in plan_part(&wanted, &self.applied).chunks(SLICE) {
             self.apply(slice, &mut failed_keys, None).await;
-        }
-        for (owner, part) in &parts {
-            self.parts.set(*owner, part.as_ref());
         }
         let concerns = |owner: &Owner| {
             let had = had.get(owner).into_iter().flatten().copied();

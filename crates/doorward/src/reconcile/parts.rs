@@ -27,6 +27,11 @@ impl Parts {
         keys.filter(move |key| self.owner_of.get(key) == Some(&owner))
     }
 
+    /// Whose a key is.
+    pub(super) fn owner_of(&self, key: &Key) -> Option<Owner> {
+        self.owner_of.get(key).copied()
+    }
+
     /// Puts what the owner has now in the place of what it had; `None`: it is gone.
     pub(super) fn set(&mut self, owner: Owner, part: Option<&Part>) {
         if let Some(at) = self.deadline_of.remove(&owner) {

@@ -115,6 +115,17 @@ pub(super) enum PassError {
     Cut(#[from] tokio::task::JoinError),
 }
 
+/// Why a change was not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Kernel(doorward_kernel::Error),
+    #[error("waits for the firewall's skeleton")]
+    NoSkeleton,
+    #[error("waits for the limits that go with it")]
+    NoLimits,
+}
+
 impl<K: Kernel> Task<K> {
     async fn run(mut self) {
         self.full_pass("start", Vec::new()).await;
@@ -226,27 +237,51 @@ impl<K: Kernel> Task<K> {
         }
     }
 
-    /// Fails closed: while the skeleton does not stand as it should, only what takes something away is carried out.
-    async fn carry_out(&mut self, changes: &[Change]) -> Vec<Result<(), doorward_kernel::Error>> {
+    /// Fails closed: while the skeleton does not stand as it should, only what takes something away is carried out; and
+    /// nobody is let through whose limits the kernel refused.
+    async fn carry_out(&mut self, changes: &[Change]) -> Vec<Result<(), Refused>> {
         let skeleton = changes.iter().position(|change| change.key() == Key::Skeleton);
         let (first, rest) = changes.split_at(skeleton.map_or(0, |at| at + 1));
-        let mut results = if first.is_empty() { Vec::new() } else { self.kernel.apply(first).await };
+        let mut results = self.ask_kernel(first).await;
         if let Some(result) = skeleton.and_then(|at| results.get(at)) {
             self.fenced = result.is_ok();
         }
-        if self.fenced {
-            results.extend(self.kernel.apply(rest).await);
+        if !self.fenced {
+            for change in rest {
+                match change {
+                    Change::Remove(_) => results.extend(self.ask_kernel(std::slice::from_ref(change)).await),
+                    Change::Add(_) | Change::Replace { .. } => results.push(Err(Refused::NoSkeleton)),
+                }
+            }
             return results;
         }
-        for change in rest {
-            match change {
-                Change::Remove(_) => results.extend(self.kernel.apply(std::slice::from_ref(change)).await),
-                Change::Add(_) | Change::Replace { .. } => {
-                    results.push(Err(doorward_kernel::Error::new("waits for the firewall's skeleton")));
-                }
+        let (limits, grants) = rest.split_at(rest.iter().position(Change::opens).unwrap_or(rest.len()));
+        let limited = self.ask_kernel(limits).await;
+        let refused = limits.iter().zip(&limited).filter(|(_, result)| result.is_err()).map(|(change, _)| change.key());
+        // Limits may have been refused in an earlier slice.
+        let before = self.failures.keys().copied().filter(|key| !key.opens());
+        let closed: BTreeSet<Owner> = refused.chain(before).filter_map(|key| self.parts.owner_of(&key)).collect();
+        results.extend(limited);
+        if closed.is_empty() {
+            results.extend(self.ask_kernel(grants).await);
+            return results;
+        }
+        for change in grants {
+            let owner = self.parts.owner_of(&change.key());
+            if change.opens() && owner.is_some_and(|owner| closed.contains(&owner)) {
+                results.push(Err(Refused::NoLimits));
+            } else {
+                results.extend(self.ask_kernel(std::slice::from_ref(change)).await);
             }
         }
         results
+    }
+
+    async fn ask_kernel(&mut self, changes: &[Change]) -> Vec<Result<(), Refused>> {
+        if changes.is_empty() {
+            return Vec::new();
+        }
+        self.kernel.apply(changes).await.into_iter().map(|result| result.map_err(Refused::Kernel)).collect()
     }
 
     /// After a full pass: the next one comes by the timer, or after growing waits while something fails.
