@@ -23,8 +23,6 @@ use super::{
 use writer::Writer;
 
 const READERS: u32 = 4;
-/// Rows that a reading thread may be ahead of who asked: long lists need fewer switches between them.
-const ROWS_AHEAD: usize = 1000;
 /// How long a statement waits for another process (the command line) to finish its write.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
@@ -46,7 +44,7 @@ impl Sqlite {
             .max_connections(READERS)
             .acquire_timeout(CONNECT_WAIT)
             .test_before_acquire(false)
-            .connect_lazy_with(file.options().row_buffer_size(ROWS_AHEAD).pragma("query_only", "ON"));
+            .connect_lazy_with(file.options().pragma("query_only", "ON"));
         Ok(Self { readers, writer })
     }
 
