@@ -110,3 +110,24 @@ fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
 fn peer(request: &Request) -> Option<SocketAddr> {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::StatusCode, routing::get};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error() {
+        async fn fall() {
+            panic!("told to");
+        }
+        let router: Router = Router::new().route("/", get(fall)).layer(CatchPanicLayer::custom(answer_panic));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, r#"{"error":"Internal error","msg":"","status":"error"}"#);
+    }
+}

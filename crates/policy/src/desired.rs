@@ -11,6 +11,7 @@ use crate::{
         ClassId, Counter, Expiry, ForwardKey, ForwardTo, Item, PeerId, PeerSpec, QuotaId, QuotaSpec, Rate, ServerRules,
         Skeleton, SkeletonRules, Sysctl, SysctlKey, TunnelSpec,
     },
+    key::PrivateKey,
     name::IfName,
     vpn_server::VpnServer,
 };
@@ -58,7 +59,8 @@ fn server_rules(server: &VpnServer) -> ServerRules {
 pub fn server(server: &VpnServer) -> Vec<Item> {
     let name = server.interface;
     let spec = TunnelSpec {
-        private_key: server.private_key.clone(),
+        // As the kernel's WireGuard keeps it: a key that was stored unclamped would never equal what is read back.
+        private_key: PrivateKey::from_random(*server.private_key.expose()),
         listen_port: server.listen_port,
         mtu: server.effective_mtu(),
     };

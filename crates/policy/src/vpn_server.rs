@@ -69,11 +69,21 @@ pub struct VpnServer {
 /// MTU of a tunnel that asks for none: 1500 less IPv6, UDP and WireGuard headers.
 pub const DEFAULT_MTU: u16 = 1420;
 
+/// The least MTU of a Linux interface with IPv4 (RFC 791).
+const LEAST_MTU: u16 = 68;
+
+/// The least MTU with which an interface can have IPv6 addresses (RFC 8200, section 5).
+const LEAST_MTU_IPV6: u16 = 1280;
+
 impl VpnServer {
-    /// MTU of the interface in bytes.
+    /// MTU of the interface in bytes. The API takes less than any kernel does; what is too little is raised.
     #[must_use]
     pub fn effective_mtu(&self) -> u16 {
-        if self.mtu == 0 { DEFAULT_MTU } else { self.mtu }
+        match self.mtu {
+            0 => DEFAULT_MTU,
+            mtu if self.active_ipv6().is_some() => mtu.max(LEAST_MTU_IPV6),
+            mtu => mtu.max(LEAST_MTU),
+        }
     }
 
     /// The IPv6 address with its subnet, if the server carries IPv6.

@@ -161,6 +161,22 @@ fn a_gateway_without_servers_leaves_the_host_alone() {
 }
 
 #[test]
+fn a_tunnel_gets_what_a_kernel_can_hold() {
+    let tunnel = |server: &VpnServer| {
+        let spec = |item| if let Item::Tunnel(_, spec) = item { Some(spec) } else { None };
+        desired::server(server).into_iter().find_map(spec).unwrap()
+    };
+    let ipv6 = VpnServer { ipv6: true, address_ipv6: Some("fd00::1/64".parse().unwrap()), ..server() };
+    for (asked, expected, expected_ipv6) in [(0, 1420, 1420), (1, 68, 1280), (1279, 1279, 1280), (9100, 9100, 9100)] {
+        assert_eq!(tunnel(&VpnServer { mtu: asked, ..server() }).mtu, expected);
+        assert_eq!(tunnel(&VpnServer { mtu: asked, ..ipv6.clone() }).mtu, expected_ipv6);
+    }
+    let unclamped = tunnel(&VpnServer { private_key: PrivateKey::from_bytes([0xff; 32]), ..server() });
+    assert_eq!(unclamped.private_key, PrivateKey::from_random([0xff; 32]));
+    assert_eq!(unclamped.private_key.public(), PrivateKey::from_bytes([0xff; 32]).public());
+}
+
+#[test]
 fn the_skeleton_changes_with_what_it_is_rendered_from() {
     let skeleton = |server: &VpnServer| {
         let items = desired::base([server], &environment());

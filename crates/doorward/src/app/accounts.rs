@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, Ipv6Addr},
+    sync::atomic::Ordering,
 };
 
 use doorward_policy::{
@@ -177,25 +178,36 @@ impl App {
     pub async fn create_account(&self, wish: AccountWish) -> Result<NamedAccount, Error> {
         let app = self.clone();
         self.finish(async move {
-            let order = app.edit_accounts().await?;
-            app.check_account_limit(app.count_accounts())?;
-            let server = app.server_of(&wish).await?;
-            let (mut account, taken) = app.take_account(&server, wish)?;
-            match app.store().insert_account(&account).await {
-                Ok(id) => {
-                    app.directory().stored(&taken, id);
-                    account.id = id;
-                }
-                Err(error) => {
-                    app.directory().give_back(&taken);
-                    return Err(app.failed_or(error, Error::ServerNotValid));
-                }
-            }
-            drop(order);
+            let first = app.try_create(&wish).await;
+            let (account, server_name) = match first {
+                // A write whose outcome is unknown is not repeated.
+                Err(error @ Error::Store(_)) => return Err(error),
+                // Memory thought free what the store has: read anew, it finds other numbers, or the right refusal.
+                Err(_) if app.0.stale.load(Ordering::Acquire) => app.try_create(&wish).await?,
+                settled => settled?,
+            };
             app.settle(&[Owner::Account(account.id)]).await;
-            Ok(NamedAccount { account, server_name: server.name })
+            Ok(NamedAccount { account, server_name })
         })
         .await
+    }
+
+    async fn try_create(&self, wish: &AccountWish) -> Result<(Account, Name), Error> {
+        let _order = self.edit_accounts().await?;
+        self.check_account_limit(self.count_accounts())?;
+        let server = self.server_of(wish).await?;
+        let (mut account, taken) = self.take_account(&server, wish)?;
+        match self.store().insert_account(&account).await {
+            Ok(id) => {
+                self.directory().stored(&taken, id);
+                account.id = id;
+                Ok((account, server.name))
+            }
+            Err(error) => {
+                self.directory().give_back(&taken);
+                Err(self.failed_or(error, Error::ServerNotValid))
+            }
+        }
     }
 
     /// Changes an account; what is missing stays. Name, user name and server never change.
@@ -268,10 +280,10 @@ impl App {
     }
 
     /// Judges a wish and takes names and numbers for it.
-    fn take_account(&self, server: &VpnServer, mut wish: AccountWish) -> Result<(Account, Taken), Error> {
-        let keys = client_key(&mut wish)?;
+    fn take_account(&self, server: &VpnServer, wish: &AccountWish) -> Result<(Account, Taken), Error> {
+        let keys = client_key(wish)?;
         let public_key = keys.as_ref().map_or(Given::Wrong, |key| Given::Is(key.public()));
-        let own = OwnParts::of(&wish, None);
+        let own = OwnParts::of(wish, None);
         let password = match wish.password.value() {
             Some(password) => password.clone(),
             None => secrets::random_password().map_err(no_random)?,
@@ -401,7 +413,7 @@ impl OwnParts {
 ///
 /// # Errors
 /// The system gave no random bytes.
-fn client_key(wish: &mut AccountWish) -> Result<Option<ClientKey>, Error> {
+fn client_key(wish: &AccountWish) -> Result<Option<ClientKey>, Error> {
     let own = wish.own_key.value() == Some(&true);
     Ok(match (&wish.private_key, &wish.public_key) {
         (Given::Wrong, _) | (_, Given::Wrong) => None,

@@ -285,7 +285,7 @@ impl App {
             server.address = address.ok_or(Error::SubnetTaken)?;
         }
         fill(&mut server, wish)?;
-        self.fill_ipv6(&directory, &mut server)?;
+        self.fill_ipv6(&directory, &host, &mut server)?;
         Ok(server)
     }
 
@@ -313,7 +313,7 @@ impl App {
         let address_ipv6 = wish.address_ipv6.value().copied().flatten().filter(|net| Some(*net) != old.address_ipv6);
         check_subnets(&directory, &host, address, address_ipv6, Some(old.id))?;
         fill(&mut server, wish)?;
-        self.fill_ipv6(&directory, &mut server)?;
+        self.fill_ipv6(&directory, &host, &mut server)?;
 
         let moved = server.address != old.address;
         let moved_ipv6 = server.address_ipv6 != old.address_ipv6;
@@ -345,7 +345,7 @@ impl App {
     }
 
     /// With IPv6 and without a subnet for it, takes an unused unique-local /64 of this gateway (RFC 4193).
-    fn fill_ipv6(&self, directory: &Directory, server: &mut VpnServer) -> Result<(), Error> {
+    fn fill_ipv6(&self, directory: &Directory, host: &HostNets, server: &mut VpnServer) -> Result<(), Error> {
         if !server.ipv6 || server.address_ipv6.is_some() {
             return Ok(());
         }
@@ -353,7 +353,7 @@ impl App {
         let global = [id[0], id[1], id[2], id[3], id[4]];
         let subnet = (0..=u16::MAX)
             .filter_map(|number| unique_local(global, number))
-            .find(|net| !directory.has_subnet_v6(*net, Some(server.id)));
+            .find(|net| check_subnets(directory, host, None, Some(*net), Some(server.id)).is_ok());
         server.address_ipv6 = Some(subnet.ok_or(Error::SubnetTaken)?);
         Ok(())
     }

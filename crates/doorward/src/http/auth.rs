@@ -12,8 +12,8 @@ use axum::{
 use super::{Site, error, peer, source};
 use crate::{app::access_hashes::Access, secrets::AccessHash};
 
-/// The cookie that holds the hash.
-const COOKIE: &str = "access_hash";
+/// The cookie that holds the hash begins so.
+const COOKIE: &[u8] = b"access_hash=";
 
 /// Lets a request pass that bears a hash for where it comes from. Every other gets the same answer.
 pub(super) async fn require_hash(State(site): State<Site>, request: Request, next: Next) -> Response {
@@ -38,12 +38,13 @@ pub(super) async fn require_hash(State(site): State<Site>, request: Request, nex
     error::NOT_AUTHORIZED.into_response()
 }
 
-/// The hash in the request's cookies. A name given twice: the first counts, as servers read it.
+/// The hash in the request's cookies. A name given twice: the first counts, as servers read it. Other cookies may hold
+/// whatever bytes they like.
 fn hash(headers: &HeaderMap) -> Result<AccessHash, &'static str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == COOKIE).ok_or("no hash")?;
+    let pairs = headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b';'));
+    let mut values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(COOKIE));
+    let value = values.next().ok_or("no hash")?;
     // Quotes may stand around a cookie's value (RFC 6265, section 4.1.1).
-    let value = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
-    AccessHash::parse(value).ok_or("malformed hash")
+    let value = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
+    std::str::from_utf8(value).ok().and_then(AccessHash::parse).ok_or("malformed hash")
 }

@@ -199,6 +199,27 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_are_too_odd() {
+        let mut state = 1_u64;
+        let mut byte = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        const COMMON: &[u8] = br#"%&=+{}[]",:0aF"#;
+        for _ in 0..50_000 {
+            let bytes: Vec<u8> = (0..byte() % 24)
+                .map(|_| match byte() {
+                    odd @ 128.. => odd & byte(),
+                    common => COMMON[usize::from(common) % COMMON.len()],
+                })
+                .collect();
+            drop((form(&bytes), json(&bytes)));
+            let escaped: String = bytes.iter().map(|b| format!("%{b:02X}")).collect();
+            assert_eq!(decoded(escaped.as_bytes()), String::from_utf8(bytes).ok());
+        }
+    }
+
+    #[test]
     fn white_space_around_a_value_is_cut_off() {
         let parameters = Parameters::of(&[("a", " \t1\r\n"), ("p", " 1 ")]);
         assert_eq!(parameters.given("a", |t| Some(t.to_owned())), Given::Is("1".to_owned()));

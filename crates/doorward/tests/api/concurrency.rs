@@ -15,6 +15,7 @@ both_engines!(
     a_server_goes_or_gets_an_account,
     an_edit_is_finished_when_its_client_goes_away,
     many_accounts_are_listed,
+    what_another_process_stored_is_found_out,
 );
 
 async fn parallel_accounts_get_distinct_names_and_addresses(database: Database) {
@@ -116,6 +117,28 @@ async fn many_accounts_are_listed(database: Database) {
     let list = gateway.get("/account").await.msg();
     let names: Vec<&str> = list.as_array().unwrap().iter().map(|account| account["name"].as_str().unwrap()).collect();
     assert!(names.len() == 400 && names.is_sorted());
+}
+
+async fn what_another_process_stored_is_found_out(database: Database) {
+    let gateway = Gateway::start(database).await;
+    gateway.server_and_account().await;
+    let mut other = gateway.store.account_by_name("peer_1").await.unwrap().unwrap();
+    other.name = "peer_2".parse().unwrap();
+    other.username = "user_2".parse().unwrap();
+    other.address = "10.0.0.3".parse().unwrap();
+    other.mark = doorward_policy::limits::Mark::new(101).unwrap();
+    let key = doorward_policy::key::PrivateKey::from_random([9; 32]);
+    other.public_key = key.public();
+    other.key = doorward_policy::account::ClientKey::Kept(key);
+    let other_id = gateway.store.insert_account(&other).await.unwrap();
+    // The store's constraints refuse what memory thought free; then memory is read anew.
+    let account = gateway.account("wg_name=Default_1").await;
+    let values = ["name", "username", "allowed_IPs", "mangle"].map(|key| account[key].as_str().unwrap().to_owned());
+    assert_eq!(values, ["peer_3", "user_3", "10.0.0.4", "102"]);
+    gateway.store.delete_account(other_id).await.unwrap();
+    gateway.store.insert_account(&other).await.unwrap();
+    let named = gateway.post("/account", "wg_name=Default_1&name=peer_2").await;
+    named.refused(409, "The name is already in use");
 }
 
 /// All at once, answers in order.

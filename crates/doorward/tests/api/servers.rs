@@ -139,6 +139,8 @@ async fn what_a_new_server_is_refused_for(database: Database) {
         ("external_ip=192.0.2", 422, "Wrong external IP format"),
         ("external_ip=192.0.2.1/24", 422, "Wrong external IP format"),
         ("external_ip=", 422, "Wrong external IP format"),
+        ("external_ip=0.0.0.0", 422, "Wrong external IP format"),
+        ("external_ip=224.0.0.1", 422, "Wrong external IP format"),
         ("listen_port=0", 422, "Wrong Port format"),
         ("listen_port=65536", 422, "Wrong Port format"),
         ("listen_port=x", 422, "Wrong Port format"),

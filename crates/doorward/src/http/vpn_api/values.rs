@@ -45,6 +45,11 @@ pub(super) fn ipv4(text: &str) -> Option<Ipv4Addr> {
     text.strip_suffix("/32").unwrap_or(text).parse().ok()
 }
 
+/// The same, where it is an address that a host can have and others can reach.
+pub(super) fn ipv4_unicast(text: &str) -> Option<Ipv4Addr> {
+    ipv4(text).filter(|address| (1..=223).contains(&address.octets()[0]) && !address.is_loopback())
+}
+
 /// An IPv6 address, bare or with `/128` (Open 6).
 pub(super) fn ipv6(text: &str) -> Option<Ipv6Addr> {
     text.strip_suffix("/128").unwrap_or(text).parse().ok()
@@ -140,6 +145,10 @@ mod tests {
         for bad in ["", "10.0.0", "10.0.0.1/24", "010.0.0.1", "10.0.0.256", "::1", "10.0.0.1\n"] {
             assert_eq!(ipv4(bad), None, "{bad}");
         }
+        for bad in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "x"] {
+            assert_eq!(ipv4_unicast(bad), None, "{bad}");
+        }
+        assert!(ipv4_unicast("192.0.2.1/32").is_some());
         assert_eq!(ipv6("2001:db8::1/128"), ipv6("2001:db8::1"));
         assert_eq!(ipv4_net("10.0.0.5/24").map(|n| n.to_string()).as_deref(), Some("10.0.0.5/24"));
         for bad in ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/08", "10.0.0.0/+8", "10.0.0.0/8/8"] {

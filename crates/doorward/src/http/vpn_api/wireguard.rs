@@ -10,8 +10,8 @@ use super::{
     Answer, Named, Operations,
     account::AccountResponse,
     values::{
-        boolean, endpoint, ipv4, ipv4_net, ipv6, ipv6_net, mbit, net_list, number_within, optional, parsed,
-        wireguard_interface,
+        boolean, endpoint, ipv4, ipv4_net, ipv4_unicast, ipv6, ipv6_net, mbit, net_list, number_within, optional,
+        parsed, wireguard_interface,
     },
 };
 use crate::{
@@ -163,7 +163,7 @@ async fn read_wish(request: Request) -> Result<ServerWish, Refusal> {
         keep_alive: sent.given("keep_alive", number_within(0, 2_147_483_647)),
         allowed_ips: sent.given("allowed_ips", net_list),
         endpoint: sent.given("endpoint", endpoint),
-        external_ip: sent.given("external_ip", ipv4),
+        external_ip: sent.given("external_ip", ipv4_unicast),
         dns: [sent.given("dns_1", optional(ipv4)), sent.given("dns_2", optional(ipv4))],
         dns_ipv6: [sent.given("dns_1_ipv6", optional(ipv6)), sent.given("dns_2_ipv6", optional(ipv6))],
         internal_traffic: sent.given("internal_traffic", boolean),
