@@ -1,7 +1,7 @@
 # make setup | run | stop | test | check | kills | bench | fmt | clean
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
-SCRIPTS := $(shell grep -rlE '^\#!.*bash' scripts .ci packaging 2>/dev/null)
+SCRIPTS := $(shell grep -rlE "^(\#!.*bash|\# shellcheck shell=bash)" scripts .ci)
 
 .PHONY: setup run stop test check fmt-check clippy doc shellcheck deny kills bench fmt clean
 

@@ -1,0 +1,16 @@
+//! The lab ring: the real binary and real packets between namespaces that the tests make. Runs as root.
+
+mod access;
+mod api;
+mod client;
+mod drift;
+mod flow;
+mod gateway;
+mod harness;
+mod host;
+mod kills;
+mod lab;
+mod many;
+mod reach;
+mod shaping;
+mod world;
