@@ -103,7 +103,7 @@ fn clients_are_back_after_kill_9_of_a_tunnel_process() {
         eprintln!("round {round}: back {:?} after the kill", killed.elapsed());
     }
     let log = lab.gateway.log()[mark..].to_owned();
-    assert!(log.contains("wg1"), "the log tells of it: {log}");
+    assert!(log.contains("the tunnel process of wg1 ended"), "the log tells of it: {log}");
 }
 
 /// Creates, suspends, resumes and deletes accounts until told to stop or the gateway is gone.

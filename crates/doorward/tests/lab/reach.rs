@@ -53,7 +53,6 @@ fn servers_are_apart_and_internal_traffic_is_a_switch() {
     let [a_address, b_address, c_address] = [&a, &b, &c].map(|client| client.address().to_string());
 
     assert!(!a.ping(&c_address) && !c.ping(&a_address), "accounts of two servers reach each other");
-    assert!(!a.ping(&own_address(&two)), "an account reaches another server's address");
     assert!(!a.ping(&b_address), "internal traffic is off");
     lab.api.put("wireguard/one", "internal_traffic=1");
     assert!(a.ping(&b_address) && b.ping(&a_address), "internal traffic is on");
