@@ -33,7 +33,7 @@ impl Gateway {
     pub fn start(host: &Host, extra: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let config = format!(
-            "state_dir = \"{}\"\n[management]\nlisten = [\"0.0.0.0:{MANAGEMENT_PORT}\", \"[::]:{MANAGEMENT_PORT}\"]\n\
+            "state_dir = \"{}\"\n[management]\nlisten = [\"[::]:{MANAGEMENT_PORT}\"]\n\
              plain_listen = [\"{API}\"]\n[log]\nlevel = \"info\"\n[network]\n{extra}\n",
             dir.path().join("state").display()
         );
