@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -12,6 +12,8 @@ use crate::host::Host;
 
 /// Longest wait for one answer. The gateway waits up to two seconds for the kernel before it answers.
 const ANSWER: Duration = Duration::from_secs(10);
+/// A connection that rested for longer is made anew: the gateway closes idle ones after some seconds.
+const REST: Duration = Duration::from_secs(3);
 
 /// A caller of the API.
 pub struct Api {
@@ -19,6 +21,7 @@ pub struct Api {
     address: SocketAddr,
     hash: String,
     connection: Option<BufReader<TcpStream>>,
+    used: Instant,
 }
 
 /// What came back.
@@ -35,7 +38,7 @@ pub struct Answer {
 impl Api {
     /// A caller that has not connected yet.
     pub fn new(host: &Host, address: SocketAddr, hash: &str) -> Self {
-        Self { host: host.clone(), address, hash: hash.to_owned(), connection: None }
+        Self { host: host.clone(), address, hash: hash.to_owned(), connection: None, used: Instant::now() }
     }
 
     /// Calls, connecting where needed. `Err`: no answer came, so nobody knows whether the call counted.
@@ -71,7 +74,7 @@ impl Api {
     }
 
     fn exchange(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
-        if self.connection.is_none() {
+        if self.connection.is_none() || self.used.elapsed() > REST {
             let stream = self.host.inside(|| TcpStream::connect_timeout(&self.address, ANSWER))?;
             stream.set_read_timeout(Some(ANSWER))?;
             stream.set_nodelay(true)?;
@@ -85,7 +88,9 @@ impl Api {
             body.len()
         );
         connection.get_mut().write_all(request.as_bytes())?;
-        read_answer(connection)
+        let answer = read_answer(connection);
+        self.used = Instant::now();
+        answer
     }
 }
 

@@ -153,6 +153,7 @@ pub struct Heartbeat {
     /// Ends the echo and the receiver.
     over: Arc<AtomicBool>,
     sender: Option<thread::JoinHandle<()>>,
+    started: Instant,
 }
 
 #[derive(Default)]
@@ -168,7 +169,7 @@ struct Beats {
 pub struct Report {
     pub sent: u64,
     pub back: u64,
-    /// When the lost ones were sent, counted from the oldest of them.
+    /// When the lost ones were sent, counted from the start.
     pub lost: Vec<Duration>,
 }
 
@@ -188,7 +189,13 @@ impl Heartbeat {
         let echo = server.inside(|| UdpSocket::bind((at, 0))).expect("a free port");
         let socket = client.inside(|| UdpSocket::bind((from, 0))).expect("a client has its tunnel address");
         socket.connect(echo.local_addr().expect("a bound socket")).expect("a UDP socket connects");
-        let mut beat = Self { log: Arc::default(), stop: Arc::default(), over: Arc::default(), sender: None };
+        let mut beat = Self {
+            log: Arc::default(),
+            stop: Arc::default(),
+            over: Arc::default(),
+            sender: None,
+            started: Instant::now(),
+        };
         let over = Arc::clone(&beat.over);
         thread::spawn(move || echo_until(&echo, &over));
         let (log, over, receiver) =
@@ -215,8 +222,7 @@ impl Heartbeat {
             thread::sleep(Duration::from_millis(10));
         }
         let log = self.log.lock().expect("no panic under this lock");
-        let first = log.missing.values().next().copied();
-        let lost = log.missing.values().map(|at| at.duration_since(first.expect("not empty"))).collect();
+        let lost = log.missing.values().map(|at| at.duration_since(self.started)).collect();
         Report { sent: log.sent, back: log.back, lost }
     }
 

@@ -168,10 +168,10 @@ impl Process {
         self.signal(rustix::process::Signal::KILL);
     }
 
-    /// Whether it still runs; a zombie does not.
+    /// Whether anything of it is left. A killed process with several threads may hold its files for a moment after the
+    /// first of them is gone; once it is reaped, all is released.
     pub fn alive(&self) -> bool {
-        fs::read_to_string(format!("/proc/{}/stat", self.pid))
-            .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+        fs::exists(format!("/proc/{}", self.pid)).unwrap_or(false)
     }
 }
 

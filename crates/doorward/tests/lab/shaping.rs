@@ -9,7 +9,7 @@ use crate::{
     client::Client,
     flow::{Direction, Pace},
     lab::Lab,
-    world::Arrivals,
+    world::Count,
 };
 
 /// A TCP sender finds the rate, and the class's burst is spent.
@@ -72,7 +72,7 @@ fn a_rate_changes_under_a_running_flow() {
 }
 
 /// IP megabits per second of one TCP stream.
-fn measure(lab: &Lab, client: &Client, arrivals: &Arrivals, direction: Direction) -> f64 {
+fn measure(lab: &Lab, client: &Client, arrivals: &Count, direction: Direction) -> f64 {
     let flow = lab.flow(client, direction, Pace::Bulk);
     thread::sleep(WARM_UP);
     let count = || match direction {

@@ -86,21 +86,30 @@ impl World {
 
 impl World {
     /// Counts IP bytes, headers included, that come from the gateway's WAN to the internet and match.
-    pub fn count_arrivals(&self, matching: &str) -> Arrivals {
-        self.internet.run("nft add table inet lab");
-        self.internet.run("nft add chain inet lab in { type filter hook prerouting priority 0 ; }");
-        self.internet.run(&format!("nft add rule inet lab in iifname gw {matching} counter"));
-        Arrivals(self.internet.clone())
+    pub fn count_arrivals(&self, matching: &str) -> Count {
+        Count::of(&self.internet, "prerouting", &format!("iifname gw {matching}"))
+    }
+
+    /// Counts IP bytes that the gateway's forwarding lets through, after Doorward has had its say.
+    pub fn count_forwarded(&self, matching: &str) -> Count {
+        Count::of(&self.gateway, "forward", matching)
     }
 }
 
-/// See [`World::count_arrivals`].
-pub struct Arrivals(Host);
+/// A counter of packets, in a table of the lab's own.
+pub struct Count(Host);
 
-impl Arrivals {
+impl Count {
+    fn of(host: &Host, hook: &str, matching: &str) -> Self {
+        host.run("nft add table inet lab");
+        host.run(&format!("nft add chain inet lab count {{ type filter hook {hook} priority 50 ; }}"));
+        host.run(&format!("nft add rule inet lab count {matching} counter"));
+        Self(host.clone())
+    }
+
     pub fn bytes(&self) -> u64 {
-        let rules = self.0.run("nft list chain inet lab in");
-        let bytes = rules.split("bytes ").nth(1).and_then(|rest| rest.split_whitespace().next());
-        bytes.and_then(|n| n.parse().ok()).expect("a counter")
+        let rules = self.0.run("nft list chain inet lab count");
+        let counts = rules.split("bytes ").skip(1).map(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        counts.sum::<Option<u64>>().expect("a counter")
     }
 }
