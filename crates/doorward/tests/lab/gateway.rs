@@ -125,6 +125,10 @@ impl Drop for Gateway {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("--- end of the gateway's log\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+            for server in 1..=2 {
+                let log = fs::read_to_string(self.host.path(&format!("/run/wireguard/wg{server}.log")));
+                eprintln!("--- log of tunnel wg{server}\n{}", log.unwrap_or_default());
+            }
         }
     }
 }

@@ -40,7 +40,9 @@ impl World {
             "ip addr add 2001:db8:3::1/64 dev gw nodad",
             "ip addr add 192.0.2.80/32 dev lo",
             "ip addr add 2001:db8:80::80/128 dev lo",
-            "ip link add access type bridge",
+            // A bridge without an address of its own takes the lowest of its ports', and so would change it with a new
+            // client, while others still know the old one.
+            "ip link add access address 02:00:00:00:00:01 type bridge",
             "ip addr add 198.51.100.1/24 dev access",
             "ip addr add 2001:db8:51::1/64 dev access nodad",
             "ip link set access up",
