@@ -329,6 +329,40 @@ fn systemd_runs_the_processes() {
     });
 }
 
+/// `wg`'s folder is shared: another program's tunnel may have our interface's name in another network.
+#[test]
+fn another_programs_process_is_left_alone() {
+    in_namespaces("another_programs_process_is_left_alone", async {
+        let mut gateway = Gateway::new();
+        sh("ip netns add dwtother && ip netns exec dwtother wireguard-go dwt0 >/dev/null 2>&1");
+        let pid = sh("pgrep -x wireguard-go");
+        let name = gateway.name;
+        let error = gateway.tunnels.ensure(name, &gateway.spec).await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("not a tunnel of this gateway"), "{error}: {cause}");
+        assert!(gateway.tunnels.read(name).await.unwrap().is_none());
+        gateway.tunnels.remove(name).await.unwrap();
+        assert!(!succeeds("ip link show dwt0"), "our device goes");
+        assert_eq!(sh("pgrep -x wireguard-go"), pid);
+        sh("ip netns exec dwtother wg show dwt0");
+    });
+}
+
+#[test]
+fn large_packets_pass_where_the_mtu_allows() {
+    in_namespaces("large_packets_pass_where_the_mtu_allows", async {
+        let mut gateway = Gateway::start().await;
+        let client = gateway.add_client(2).await;
+        assert!(client.reaches_gateway());
+        sh("ip link set dwt0 mtu 9000 && ip link set dwtv2 mtu 9100");
+        sh("ip netns exec dwtc2 sh -c 'ip link set eth0 mtu 9100; ip link set dwtw2 mtu 9000'");
+        // The tunnel process looks at the MTU once a second.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        sh("ping -M do -s 8900 -c 2 -W 1 10.9.0.2");
+        sh("ip netns exec dwtc2 ping -M do -s 8900 -c 2 -W 1 10.9.0.1");
+    });
+}
+
 /// Runs where the kernel has the module. Elsewhere what is asked for as "auto" is found to be a process.
 #[test]
 fn the_kernels_own_wireguard() {

@@ -38,7 +38,7 @@ pub const LOG_FILTER: &str = "info,gotatun=info,gotatun::device=off";
 type Wire = Device<(Udp, TunSender, TunReceiver)>;
 
 /// Body of `doorward tunnel IF`: carries the packets of the existing persistent TUN device `name` until SIGTERM or
-/// SIGINT, then removes its socket. Ends with an error as soon as the device is gone.
+/// SIGINT, then removes its socket. Ends with an error as soon as the device is gone, or nothing can be received.
 ///
 /// # Errors
 /// When there is no such device, when another process holds it, when the socket cannot be made, and when the device
@@ -48,13 +48,13 @@ pub async fn run(name: IfName, socket_dir: &Path) -> Result<(), Error> {
     must_exist(name).await?;
     // Holding the device is also the lock against a second process: attaching fails while there is one.
     let (fatal, mut failed) = mpsc::channel(1);
-    let (sender, receiver) = packets::attach(name, fatal)?;
+    let (sender, receiver) = packets::attach(name, fatal.clone())?;
     let device = DeviceBuilder::new().with_udp(Udp::default()).with_ip_pair(sender, receiver);
     // Until it is given a key it has one that nobody knows.
     let key = peers::unknown_key().map_err(|e| Error::caused("no random numbers", io::Error::from(e)))?;
     let device = device.with_private_key(key).build().await;
     let device = device.map_err(|e| Error::caused(format!("cannot set up the tunnel {name}"), e))?;
-    let tunnel = Arc::new(Tunnel::new(device));
+    let tunnel = Arc::new(Tunnel::new(device, fatal));
     tokio::spawn(sightings::keep_looking(tunnel.clone()));
 
     let stop = |kind| signal(kind).map_err(|e| Error::caused("cannot wait for signals", e));
@@ -64,7 +64,7 @@ pub async fn run(name: IfName, socket_dir: &Path) -> Result<(), Error> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        Some(error) = failed.recv() => return Err(Error::caused(format!("the device {name} is gone"), error)),
+        Some(error) = failed.recv() => return Err(Error::caused(format!("the tunnel {name} cannot go on"), error)),
         () = socket.serve(tunnel) => {}
     }
     tracing::info!(interface = %name, "tunnel ends");

@@ -38,6 +38,9 @@ pub(super) enum Failure {
     /// It answered nothing in time.
     #[error("the tunnel process does not answer")]
     Silent,
+    /// Who listens is not ours.
+    #[error(transparent)]
+    Foreign(super::userspace::Foreign),
     /// The connection broke or the answer is none.
     #[error("the tunnel process answers nonsense")]
     Broken(#[source] io::Error),

@@ -8,6 +8,7 @@ mod process;
 
 use std::{
     collections::{BTreeMap, HashSet},
+    io,
     path::PathBuf,
     time::Duration,
 };
@@ -27,6 +28,8 @@ use super::{
 use crate::Error;
 use memory::Memory;
 use process::Process;
+
+pub(super) use process::Foreign;
 
 /// Longest wait for a new process to open its socket.
 const START_WAIT: Duration = Duration::from_secs(5);
@@ -94,17 +97,18 @@ impl UserspaceTunnels {
         if found == Found::Foreign {
             return Err(Error::new(format!("the interface {name} is not Doorward's")));
         }
-        // Connecting adopts a process that we do not know yet.
-        let _ = self.connect(name).await;
+        // Connecting adopts a process that we do not know yet. One that is not ours keeps its socket.
+        let is_foreign = matches!(self.connect(name).await, Err(Failure::Foreign(_)));
         self.end_process(name).await?;
         self.memory.remove(&name);
         if found == Found::Ours {
             let gone = route()?.del_link_if_exists(name.as_str()).await;
             gone.map_err(|e| Error::caused(format!("cannot delete {name}"), e))?;
         }
-        for file in [self.socket(name), self.log(name)] {
+        let socket = (!is_foreign).then(|| self.socket(name));
+        for file in socket.into_iter().chain([self.log(name)]) {
             match std::fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::caused(format!("cannot remove {}", file.display()), error));
                 }
                 _ => {}
@@ -221,7 +225,12 @@ impl UserspaceTunnels {
         let client = Client::connect(&self.socket(name)).await?;
         let Some(pid) = client.pid() else { return Ok(client) };
         if self.live.get(&name).is_none_or(|live| live.process.pid() != pid) {
-            let process = Process::open(pid).map_err(Failure::Broken)?;
+            let process = match Process::open(pid, name) {
+                Ok(process) => process,
+                // Either it ended just now, or it was started by one that ended and is not ours: ours listen themselves.
+                Err(refusal) if Client::connect(&self.socket(name)).await.is_ok() => return Err(refusal),
+                Err(_) => return Err(Failure::NotThere(io::ErrorKind::ConnectionRefused.into())),
+            };
             let (number, report) = (self.next, self.report_end.clone());
             self.next += 1;
             let end = process.ended().map_err(Failure::Broken)?;

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -38,11 +38,14 @@ const WAIT: Duration = Duration::from_secs(30);
 pub(super) struct Socket {
     listener: UnixListener,
     path: PathBuf,
+    /// Tells our file from one that another process has put in its place.
+    inode: u64,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
+        let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.inode);
+        if is_ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(%error, "cannot remove the socket");
         }
     }
@@ -62,8 +65,9 @@ impl Socket {
         }
         let listener = UnixListener::bind(&new).map_err(failed)?;
         fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let inode = fs::symlink_metadata(&new).map_err(failed)?.ino();
         fs::rename(&new, &path).map_err(failed)?;
-        Ok(Self { listener, path })
+        Ok(Self { listener, path, inode })
     }
 
     pub(super) async fn serve(&self, tunnel: Arc<Tunnel>) {

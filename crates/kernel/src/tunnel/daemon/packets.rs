@@ -101,6 +101,14 @@ pub(super) struct TunReceiver {
 /// A pool's buffer that a packet is cut into.
 struct Slot(Packet<[u8]>);
 
+impl Slot {
+    /// A buffer for a packet of up to `mtu` bytes; those of the pool take 4,096.
+    fn of(mtu: usize, pool: &PacketBufPool) -> Self {
+        let pooled = pool.get();
+        Self(if pooled.len() < mtu { Packet::from_bytes(BytesMut::zeroed(mtu)) } else { pooled })
+    }
+}
+
 impl AsRef<[u8]> for Slot {
     fn as_ref(&self) -> &[u8] {
         &self.0
@@ -118,10 +126,11 @@ impl IpRecv for TunReceiver {
         &'a mut self,
         pool: &mut PacketBufPool,
     ) -> io::Result<impl Iterator<Item = Packet<Ip>> + Send + 'a> {
-        while self.slots.len() < IDEAL_BATCH_SIZE {
-            self.slots.push(Slot(pool.get()));
-        }
+        let mut mtu;
         let count = loop {
+            mtu = usize::from(*self.mtu.borrow());
+            self.slots.retain(|slot| slot.0.len() >= mtu);
+            self.slots.resize_with(IDEAL_BATCH_SIZE, || Slot::of(mtu, pool));
             match self.device.recv_multiple(&mut self.piece, &mut self.slots, &mut self.sizes, 0).await {
                 Ok(count) => break count,
                 Err(error) if is_gone(&error) => {
@@ -137,7 +146,7 @@ impl IpRecv for TunReceiver {
             }
         };
         for (slot, size) in self.slots.iter_mut().zip(&self.sizes).take(count) {
-            let mut packet = mem::replace(&mut slot.0, pool.get());
+            let Slot(mut packet) = mem::replace(slot, Slot::of(mtu, pool));
             packet.truncate(*size);
             self.ready.extend(packet.try_into_ip().ok());
         }

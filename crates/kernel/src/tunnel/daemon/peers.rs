@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -21,7 +22,7 @@ use ipnet::IpNet;
 use ipnetwork::IpNetwork;
 use rustix::io::Errno;
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, mpsc},
     task::yield_now,
     time::{Instant, sleep, timeout},
 };
@@ -49,6 +50,8 @@ pub(super) struct Tunnel {
     /// Whether the key was given to us; else it is one that nobody knows.
     has_key: AtomicBool,
     pub(super) sightings: Sightings,
+    /// Told when the tunnel can no longer work.
+    fatal: mpsc::Sender<io::Error>,
 }
 
 /// What was asked for so far.
@@ -91,8 +94,9 @@ pub(super) struct Holding {
 }
 
 impl Tunnel {
-    pub(super) fn new(wire: Wire) -> Self {
-        Self { wire, table: Mutex::default(), has_key: AtomicBool::new(false), sightings: Sightings::new() }
+    pub(super) fn new(wire: Wire, fatal: mpsc::Sender<io::Error>) -> Self {
+        let (table, sightings) = (Mutex::default(), Sightings::new());
+        Self { wire, table, has_key: AtomicBool::new(false), sightings, fatal }
     }
 
     pub(super) async fn holding(&self) -> Holding {
@@ -140,7 +144,7 @@ impl Tunnel {
             None => unknown_key().map_err(|_| Errno::IO)?,
         };
         self.has_key.store(key.is_some(), Ordering::SeqCst);
-        self.wire.set_private_key(secret).await.map_err(|e| errno(&e))
+        self.wire.set_private_key(secret).await.map_err(|error| self.fail(&error))
     }
 
     /// gotatun closes the old socket before it opens the new one. A port that is taken is refused before; if it still
@@ -155,9 +159,16 @@ impl Tunnel {
         }
         let Err(error) = self.wire.set_listen_port(port).await else { return Ok(()) };
         if let Err(error) = self.wire.set_listen_port(before).await {
-            tracing::error!(port = before, %error, "cannot open the former port again");
+            self.fail(&error);
         }
         Err(errno(&error))
+    }
+
+    /// gotatun has closed its socket and has no other. It would go on as if nothing was: better a new process.
+    fn fail(&self, error: &WireError) -> Errno {
+        // Full: it was said already.
+        let _ = self.fatal.try_send(io::Error::other(error.to_string()));
+        errno(error)
     }
 
     async fn carry_out(&self, steps: Vec<Step>) -> Result<(), Errno> {

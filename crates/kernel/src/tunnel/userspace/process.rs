@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     Error,
-    tunnel::{SOCKET_DIR, TunnelConfig},
+    tunnel::{SOCKET_DIR, TunnelConfig, uapi::Failure},
 };
 
 /// How long a process may take to end when it is asked to.
@@ -39,10 +39,29 @@ pub(super) struct Process {
     descriptor: OwnedFd,
 }
 
+/// Why a process that listens at a tunnel's socket is left alone.
+#[derive(Debug, thiserror::Error)]
+#[error("the process {pid} that listens there is not a tunnel of this gateway")]
+pub(in crate::tunnel) struct Foreign {
+    pid: i32,
+}
+
 impl Process {
-    pub(super) fn open(pid: i32) -> io::Result<Self> {
-        let id = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self { pid, descriptor: pidfd_open(id, PidfdFlags::NONBLOCK)? })
+    /// Takes hold of the process that listens at the socket of `name`.
+    ///
+    /// # Errors
+    /// When it runs another program, another tunnel, or in another network (`wg`'s folder is shared by all WireGuard
+    /// programs of a machine), and when it ended.
+    pub(super) fn open(pid: i32, name: IfName) -> Result<Self, Failure> {
+        let foreign = || Failure::Foreign(Foreign { pid });
+        let id = Pid::from_raw(pid).ok_or_else(foreign)?;
+        let process = Self { pid, descriptor: pidfd_open(id, PidfdFlags::NONBLOCK).map_err(|_| foreign())? };
+        // The descriptor was opened first: what is read of the process is read of this one, or of none.
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).map_err(|_| foreign())?;
+        let mut words = command.split(|byte| *byte == 0).skip(1);
+        let is_tunnel = words.next() == Some(b"tunnel") && words.next() == Some(name.as_str().as_bytes());
+        let network = |who: String| std::fs::read_link(format!("/proc/{who}/ns/net")).map_err(|_| foreign());
+        if is_tunnel && network(pid.to_string())? == network("self".to_owned())? { Ok(process) } else { Err(foreign()) }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -100,7 +119,7 @@ impl Started {
 }
 
 /// Starts the process of a tunnel. It lives on when we end.
-pub(super) async fn start(name: IfName, config: &TunnelConfig, log: &Path) -> Result<Started, Error> {
+pub(super) async fn start(name: IfName, config: &TunnelConfig, log_path: &Path) -> Result<Started, Error> {
     if config.systemd {
         // Forgets how often it was started: what ended it is not its fault. Fails for a unit that was never loaded.
         let _ = systemctl("reset-failed", name).await;
@@ -109,7 +128,7 @@ pub(super) async fn start(name: IfName, config: &TunnelConfig, log: &Path) -> Re
     }
     let failed = |e: io::Error| Error::caused(format!("cannot start {} for {name}", config.program.display()), e);
     std::fs::create_dir_all(&config.socket_dir).map_err(failed)?;
-    let log = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(log).map_err(failed)?;
+    let log = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(log_path).map_err(failed)?;
     let mut command = Command::new(&config.program);
     command.args(["tunnel", name.as_str()]);
     if config.socket_dir != Path::new(SOCKET_DIR) {
@@ -122,10 +141,14 @@ pub(super) async fn start(name: IfName, config: &TunnelConfig, log: &Path) -> Re
     // A group of its own: what a terminal sends to ours does not reach it.
     command.current_dir("/").process_group(0).kill_on_drop(false);
     let mut child = command.spawn().map_err(failed)?;
+    let log = log_path.to_owned();
     Ok(Started::Child(tokio::spawn(async move {
         match child.wait().await {
             Ok(status) if status.success() => tracing::info!(interface = %name, "the tunnel process ended"),
-            Ok(status) => tracing::warn!(interface = %name, %status, "the tunnel process ended"),
+            Ok(status) => {
+                let words = last_words(&log).unwrap_or_default();
+                tracing::warn!(interface = %name, %status, words, "the tunnel process ended");
+            }
             Err(error) => tracing::warn!(interface = %name, %error, "lost sight of the tunnel process"),
         }
     })))
