@@ -101,7 +101,7 @@ measure_streams() {
 
 # One line "PROGRAM SECONDS-TO-SET SECONDS-TO-READ BYTES-PER-PEER" for each.
 measure_peers() {
-    local program process before
+    local program process before began set shown
     {
         printf '[Interface]\nPrivateKey=%s\nListenPort=51820\n' "$(wg genkey)"
         # Any 32 bytes are a public key.
@@ -113,16 +113,28 @@ measure_peers() {
     for program in $programs; do
         say "$program with $peers peers"
         start "$program" wgmany
-        process=$(pgrep -n "$(basename "${program/boringtun/$boringtun}" | cut -c 1-15)")
+        process=$(holder wgmany)
         before=$(memory "$process")
-        local TIMEFORMAT=%R
-        { time wg setconf wgmany /run/peers.conf; } 2>/run/set.time
-        { time wg show wgmany dump >/run/dump; } 2>/run/get.time
+        began=$EPOCHREALTIME
+        wg setconf wgmany /run/peers.conf
+        set=$EPOCHREALTIME
+        wg show wgmany dump >/run/dump
+        shown=$EPOCHREALTIME
         [[ $(wc -l </run/dump) == $((peers + 1)) ]] || { echo "$program lost peers" >&2; return 1; }
-        echo "$program $(cat /run/set.time) $(cat /run/get.time) $((($(memory "$process") - before) * 1024 / peers))"
+        echo "$program $(seconds "$began" "$set") $(seconds "$set" "$shown")" \
+            "$((($(memory "$process") - before) * 1024 / peers))"
         stop wgmany
     done
 }
+
+# holder INTERFACE: the process that has the device open. Files that vanish meanwhile are no mistake.
+holder() {
+    local file
+    file=$(grep -ls "^iff:.*$1\$" /proc/[0-9]*/fdinfo/* || true)
+    cut -d / -f 3 <<<"${file%%$'\n'*}"
+}
+
+seconds() { awk -v from="$1" -v to="$2" 'BEGIN { printf "%.3f", to - from }'; }
 
 memory() { awk '/VmRSS/ { print $2 }' "/proc/$1/status"; }
 
