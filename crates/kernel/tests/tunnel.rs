@@ -232,7 +232,7 @@ fn ten_thousand_peers() {
         assert_eq!(client.handshakes(), handshakes);
         eprintln!("{per_peer} bytes a peer; {took:?}");
         assert!(per_peer < 30_000);
-        assert!(took.iter().all(|(_, time)| *time < Duration::from_secs(10)));
+        assert!(took.iter().all(|(_, time)| *time < Duration::from_secs(30)));
     });
 }
 
