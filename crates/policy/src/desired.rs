@@ -2,6 +2,8 @@
 //!
 //! Each stored row owns its items, so that a change of one row is planned without looking at the others.
 
+use std::net::IpAddr;
+
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::tz::TimeZone;
 
@@ -105,7 +107,9 @@ pub fn account(
     items.extend(up_bps.into_iter().flat_map(|rate| environment.wans.iter().map(move |wan| class(*wan, rate))));
 
     let expiry = account.expires_at_ms.map_or(Expiry::Never, Expiry::At);
-    for address in account.addresses() {
+    let ipv6 = server.active_ipv6().is_some();
+    let addresses: Vec<IpAddr> = account.addresses().filter(|address| ipv6 || address.is_ipv4()).collect();
+    for address in addresses.iter().copied() {
         items.push(Item::CountUp(address, up));
         items.push(Item::CountDown(address, down));
         items.extend(quota.map(|(id, _)| Item::QuotaOf(address, id)));
@@ -118,7 +122,7 @@ pub fn account(
         let key = ForwardKey { address: server.external_ip, protocol: forward.protocol, port: forward.dst_port };
         items.push(Item::Forward(key, ForwardTo { address: account.address, port: forward.to_port }));
     }
-    let mut allowed_ips: Vec<IpNet> = account.addresses().map(IpNet::from).collect();
+    let mut allowed_ips: Vec<IpNet> = addresses.into_iter().map(IpNet::from).collect();
     allowed_ips.sort_unstable();
     let id = PeerId { interface: server.interface, public_key: account.public_key };
     let spec = PeerSpec { allowed_ips: allowed_ips.into_boxed_slice(), preshared_key: account.preshared_key.clone() };

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use doorward_policy::{
     account::{Account, AccountId, ClientKey, Password, QuotaUse},
@@ -142,9 +142,12 @@ fn forwardings_lead_from_the_external_address() {
 
 #[test]
 fn both_families_share_what_belongs_to_the_account() {
-    let ipv6 = "fd00::3".parse().unwrap();
+    let ipv6: Ipv6Addr = "fd00::3".parse().unwrap();
     let both = Account { address_ipv6: Some(ipv6), ..account() };
-    let (items, _) = desired::account(&both, &server(), &environment(), NOW);
+    let v4_only = desired::account(&both, &server(), &environment(), NOW).0;
+    assert!(!v4_only.iter().any(|item| item.key() == Key::Granted(ipv6.into())), "the server carries no IPv6");
+    let server = VpnServer { ipv6: true, address_ipv6: Some("fd00::1/64".parse().unwrap()), ..server() };
+    let (items, _) = desired::account(&both, &server, &environment(), NOW);
     let up = Counter::AccountUp(AccountId(3));
     for address in [IpAddr::from([10, 40, 6, 3]), IpAddr::V6(ipv6)] {
         assert!(items.contains(&Item::CountUp(address, up)));

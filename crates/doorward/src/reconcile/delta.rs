@@ -73,8 +73,10 @@ impl<K: Kernel> Task<K> {
             })
             .collect();
         for id in named {
-            let external_ip = |servers: &BTreeMap<ServerId, VpnServer>| servers.get(&id).map(|s| s.external_ip);
-            if external_ip(&fresh) != external_ip(&self.servers) {
+            let shared = |servers: &BTreeMap<ServerId, VpnServer>| {
+                servers.get(&id).map(|s| (s.external_ip, s.active_ipv6().is_some()))
+            };
+            if shared(&fresh) != shared(&self.servers) {
                 owners.extend(self.store.account_ids_of(id).await?.into_iter().map(Owner::Account));
             }
         }
