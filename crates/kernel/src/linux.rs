@@ -295,6 +295,9 @@ impl Linux {
     }
 
     async fn put_root(&mut self, name: IfName) -> Result<(), Error> {
+        if !self.known_wans.as_ref().is_some_and(|wans| wans.contains(&name)) && name.is_wireguard() {
+            self.our_link(name).await?;
+        }
         let index = shaping::put_root(&self.route, &mut self.originals, name).await?;
         self.watch.expect_shaping(index);
         Ok(())

@@ -13,6 +13,7 @@ use doorward_policy::{
     observed::Stats,
     plan::Change,
 };
+use nix::sys::socket::{setsockopt, sockopt::SndBufForce};
 use nlink::netlink::{
     Connection, Nftables,
     nftables::{Family, NFT_MSG_DELSETELEM, RawMessage, SetInfo, Transaction, connection::kernel_has_destroy},
@@ -24,8 +25,11 @@ use self::{
 };
 use crate::{Error, names, names::TABLE};
 
-/// Elements and objects in one transaction: more does not fit into a netlink socket's send buffer.
+/// Elements and objects in one transaction: others wait only so long for their turn.
 const STEPS_PER_TRANSACTION: usize = 1000;
+
+/// Room for the skeleton of thousands of servers, at about 1 kB each.
+const SEND_BUFFER_BYTES: usize = 8 << 20;
 
 // Table flags of linux/netfilter/nf_tables.h.
 const OWNER: u32 = 2;
@@ -76,6 +80,9 @@ impl Nft {
     pub(crate) fn open(owned: bool) -> Result<Self, Error> {
         let connection =
             Connection::<Nftables>::new().map_err(|e| Error::caused("open a netlink socket to nftables", e))?;
+        // A skeleton is one transaction however many servers there are. Who may change nftables may do this too.
+        setsockopt(connection.socket(), SndBufForce, &SEND_BUFFER_BYTES)
+            .map_err(|e| Error::caused("enlarge the send buffer of a netlink socket", e))?;
         Ok(Self { connection, owned, destroy: kernel_has_destroy(), ready: false, bodies: None })
     }
 
@@ -296,8 +303,8 @@ impl Nft {
         transaction = members::append(transaction, &counters, self.destroy);
         for (name, elements) in [(TUNNELS, &rendered.tunnels), (WANS, &rendered.wans)] {
             transaction = transaction.raw(flush_set(name));
-            if !elements.is_empty() {
-                transaction = transaction.add_set_elements(&skeleton::interfaces(name), elements);
+            for chunk in elements.chunks(members::ELEMENTS_PER_MESSAGE) {
+                transaction = transaction.add_set_elements(&skeleton::interfaces(name), chunk);
             }
         }
         transaction = rendered.rules.into_iter().fold(transaction, Transaction::add_rule);

@@ -126,7 +126,7 @@ fn take_apart() -> Option<Probe> {
         let nft = Connection::<Nftables>::new().ok()?;
         let route = Connection::<Route>::new().ok()?;
         let conntrack = Connection::<Netfilter>::new().ok()?;
-        let tbf = TbfConfig::new().rate(nlink::Rate::mbit(1)).burst(Bytes::new(4_000)).limit(Bytes::new(15_000));
+        let tbf = TbfConfig::new().rate(nlink::Rate::mbit(1)).burst(Bytes::new(70_000)).limit(Bytes::new(70_000));
         Some(Probe {
             wireguard: Offer::of(&route.add_link(WireguardLink::new("probe")).await),
             tun: Offer::Unknown,

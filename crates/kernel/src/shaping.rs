@@ -53,7 +53,7 @@ const LONG_QUEUE_BYTES: u64 = 250_000;
 const GSO_BYTES: u64 = 66_000;
 
 /// What leaves by an interface at most; the TBF is never what limits.
-const UNLIMITED_BPS: u64 = 40_000_000_000;
+const UNLIMITED_BPS: u64 = 400_000_000_000;
 
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_ACK: u16 = 0x4;

@@ -25,7 +25,7 @@ use crate::{names, names::TABLE};
 const CLASS_MAJOR: u16 = 1;
 
 /// Elements in one message: the list that holds them has at most 64 KiB.
-const ELEMENTS_PER_MESSAGE: usize = 400;
+pub(super) const ELEMENTS_PER_MESSAGE: usize = 400;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;

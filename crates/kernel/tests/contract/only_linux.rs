@@ -5,9 +5,10 @@ use std::time::Duration;
 use doorward_kernel::{Kernel, linux::Linux, nft::NftOwner};
 use doorward_policy::{
     account::AccountId,
-    item::{Counter, Expiry, Item, Items, Key},
+    item::{Counter, Expiry, Item, Items, Key, ServerRules, Skeleton, SkeletonRules},
     observed::Scope,
     plan::{Change, plan},
+    vpn_server::ServerId,
 };
 
 use nlink::netlink::{
@@ -197,6 +198,24 @@ on_linux! {
         host.open().await;
     }
 
+    many_servers_fit(host) {
+        let mut kernel = host.open().await;
+        let server = |n: u16| ServerRules {
+            id: ServerId(n.into()),
+            interface: format!("wg{n}").parse().unwrap(),
+            subnet: format!("10.{}.{}.0/24", 100 + n / 250, n % 250).parse().unwrap(),
+            subnet_ipv6: Some(format!("fd70:{n:x}::/64").parse().unwrap()),
+            nat_to: Some([192, 0, 2, 10].into()),
+            internal_traffic: n.is_multiple_of(2),
+        };
+        let rules = SkeletonRules { wans: vec![wan()], servers: (256..256 + 1_000).map(server).collect() };
+        let desired = Items::from_iter([Item::Skeleton(Skeleton::of(rules))]);
+        let results = kernel.apply(&plan(&desired, &Items::default())).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let left = plan(&desired, &observe(&mut kernel).await.items);
+        assert!(!left.iter().any(|change| change.key() == Key::Skeleton), "{left:?}");
+    }
+
     our_own_changes_are_not_told(host) {
         let mut kernel = host.open().await;
         kernel.host().await.unwrap();
@@ -216,6 +235,7 @@ on_linux! {
         assert!(results.iter().any(Result::is_err));
         let found = observe(&mut kernel).await.items;
         assert!(!found.0.keys().any(|key| matches!(key, Key::Tunnel(_) | Key::Address(..) | Key::Peer(_))));
+        assert_eq!(sh("ip addr show wg70; tc qdisc show dev wg70"), before);
         kernel.apply(&plan(&Items::default(), &world([1]))).await;
         assert_eq!(sh("ip addr show wg70; tc qdisc show dev wg70"), before);
     }
