@@ -6,11 +6,10 @@ use doorward_policy::limits::Mark;
 use jiff::Timestamp;
 
 use super::{App, Error, Given};
-use crate::store::VpnSettings;
-
 mod machine;
 
 pub use self::machine::{Machine, WireguardVersions};
+pub use crate::store::VpnSettings;
 
 /// What a caller says of the settings.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use jiff::{ToSpan as _, civil::Date};
 
 use super::{App, Error, Given};
-use crate::store::DayUsage;
+pub use crate::store::DayUsage;
 
 /// Longest wait for a fresh collection.
 const COLLECT_WAIT: Duration = Duration::from_secs(2);

@@ -43,7 +43,7 @@ pub struct Status {
     pub full_passes: u64,
     /// Passes over single rows so far.
     pub delta_passes: u64,
-    /// What the kernel refused and has not taken since, newest texts, at most [`MOST_FAILURES`].
+    /// What the kernel refused and has not taken since, newest texts, at most `MOST_FAILURES`.
     pub failures: Vec<String>,
 }
 

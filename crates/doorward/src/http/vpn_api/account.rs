@@ -134,7 +134,7 @@ pub(super) async fn get_traffic_statistics(
     let month = if digits(&month, 1..=2) { number_within(1, 12)(&month) } else { None };
     let given = |read: Option<u16>| read.map_or(Given::Wrong, Given::Is);
     let days = app.month_usage(&name, given(year), month.map_or(Given::Wrong, Given::Is)).await?;
-    let row = |day: crate::store::DayUsage| DayResponse {
+    let row = |day: crate::app::usage::DayUsage| DayResponse {
         account: name.clone(),
         date: day.day,
         traffic_download: day.down,

@@ -5,9 +5,8 @@ use serde::Serialize;
 
 use super::{Answer, Operations, values::number};
 use crate::{
-    app::system::SettingsWish,
+    app::system::{SettingsWish, VpnSettings},
     http::{body::Parameters, envelope::Success},
-    store::VpnSettings,
 };
 
 /// When a licence ends that does not.
