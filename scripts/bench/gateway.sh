@@ -4,4 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 echo "## The gateway with 10,000 accounts"
 echo
+echo "| target | what | measured | reference | verdict |"
+echo "|---|---|---|---|---|"
 cargo bench --locked -q -p doorward --bench gateway
