@@ -33,7 +33,7 @@ measure() {
 cat <<'EOF'
 ## P12: shaping
 
-IP bytes over ten seconds of TCP, target ±5 %, ping under load at most 150 ms. The limit itself is the reference.
+IP bytes over some seconds of TCP, target ±5 %, ping under load at most 150 ms. The limit itself is the reference.
 
 | limit | direction | streams | measured Mbit/s | off | mean ping ms | slowest | holds |
 |---|---|---|---|---|---|---|---|

@@ -17,7 +17,7 @@ use crate::{
     world::SERVER,
 };
 
-/// Rounds where `DOORWARD_KILL_ROUNDS` does not say otherwise.
+/// Rounds where `KILL_ROUNDS` does not say otherwise.
 const ROUNDS: u32 = 20;
 /// From the restart until the kernel equals the database.
 const EQUAL_WITHIN: Duration = Duration::from_secs(2);
@@ -45,7 +45,7 @@ enum State {
 
 #[test]
 fn kill_9_of_the_gateway_loses_no_account_and_opens_no_hole() {
-    let rounds = std::env::var("DOORWARD_KILL_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
+    let rounds = std::env::var("KILL_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
     let mut lab = Lab::new();
     let server = lab.server("name=killed&address=10.60.0.1/18");
     let (_, steady) = lab.client(&server, "name=steady&b_download=50&b_upload=50");
