@@ -31,10 +31,9 @@ const HELLO: &str = "127.0.0.1:8444";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_doorward");
 
 fn main() {
-    if std::env::var_os("DOORWARD_BENCH_INSIDE").is_none() {
+    if std::env::var_os("BENCH_INSIDE").is_none() {
         let own = std::env::current_exe().unwrap();
-        let error =
-            Command::new("unshare").args(["--net", "--mount"]).arg(own).env("DOORWARD_BENCH_INSIDE", "1").exec();
+        let error = Command::new("unshare").args(["--net", "--mount"]).arg(own).env("BENCH_INSIDE", "1").exec();
         eprintln!("unshare: {error}");
         std::process::exit(1);
     }

@@ -176,7 +176,8 @@ impl App {
     async fn settle(&self, owners: &[Owner]) {
         let ticket = self.0.handle.nudge(owners);
         if !self.0.handle.settled(ticket, SETTLE_WAIT).await {
-            tracing::warn!(?owners, "stored, but the kernel has not followed yet");
+            let first = owners.first();
+            tracing::warn!(owners = owners.len(), ?first, "stored, but the kernel has not followed yet");
         }
     }
 }

@@ -4,13 +4,13 @@
 //! sums, so nothing is counted twice or lost over a restart of the gateway.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
 use doorward_policy::{
     account::{AccountId, QuotaUse},
-    item::Counter,
+    item::{Counter, QuotaId},
     limits::local_day,
     observed::{Scope, Stats},
 };
@@ -26,6 +26,9 @@ use crate::{
 /// How often quota objects are read. The kernel cuts by itself; this is how much of a quota a power failure can
 /// forget.
 const QUOTA_TICK: Duration = Duration::from_secs(10);
+
+/// Shortest time between ticks, so that one that fails is not made without end.
+const SHORTEST_NAP: Duration = Duration::from_secs(1);
 
 /// A collection that was asked for is not repeated within this time.
 const FRESH: Duration = Duration::from_millis(500);
@@ -48,16 +51,33 @@ impl Handle {
 /// Starts the meter; it collects a last time and ends when the last [`Handle`] is dropped.
 pub fn spawn(store: Store, reconcile: reconcile::Handle, zone: TimeZone) -> (Handle, tokio::task::JoinHandle<()>) {
     let (sender, requests) = mpsc::channel(64);
-    let meter = Meter { store, reconcile, zone, last: None, quota_use: HashMap::new(), day: None, collected: None };
+    let meter = Meter {
+        store,
+        reconcile,
+        zone,
+        last: None,
+        seen: Counts::new(),
+        banked: Counts::new(),
+        quota_use: HashMap::new(),
+        day: None,
+        collected: None,
+    };
     (Handle(sender), tokio::spawn(meter.run(requests)))
 }
+
+/// Counters by account.
+type Counts = HashMap<AccountId, RawCounts>;
 
 struct Meter {
     store: Store,
     reconcile: reconcile::Handle,
     zone: TimeZone,
     /// What was last stored; read from the database at first.
-    last: Option<HashMap<AccountId, RawCounts>>,
+    last: Option<Counts>,
+    /// What the last tick saw.
+    seen: Counts,
+    /// What counters had that have since begun anew, not stored yet.
+    banked: Counts,
     quota_use: HashMap<AccountId, QuotaUse>,
     /// The day that is being counted, and when it ends (Unix ms).
     day: Option<(String, i64)>,
@@ -78,7 +98,7 @@ impl Meter {
         self.day = Some(local_day(clock::now_ms(), &self.zone));
         loop {
             let until_midnight = self.day.as_ref().map_or(0, |(_, end)| end.saturating_sub(clock::now_ms()));
-            let nap = Duration::from_millis(u64::try_from(until_midnight).unwrap_or(0)).min(QUOTA_TICK);
+            let nap = Duration::from_millis(u64::try_from(until_midnight).unwrap_or(0)).clamp(SHORTEST_NAP, QUOTA_TICK);
             tokio::select! {
                 request = requests.recv() => {
                     let last_time = request.is_none();
@@ -99,15 +119,18 @@ impl Meter {
         let settings = self.store.vpn_settings().await?;
         let stats = self.reconcile.read(Scope::Counters).await?;
         self.record_quotas(&stats).await?;
+        let counts = account_counts(&stats);
+        self.bank(&counts);
 
         let now_ms = clock::now_ms();
         let day_is_over = self.day.as_ref().is_none_or(|(_, end)| now_ms >= *end);
         let every = Duration::from_secs(60 * u64::from(settings.traffic_statistics_frequency));
         let is_time = now || day_is_over || self.collected.is_none_or(|at| at.elapsed() >= every);
         if is_time {
-            self.record_days(&stats, settings.traffic_statistics_history > 0).await?;
+            self.record_days(&counts, settings.traffic_statistics_history > 0).await?;
             self.collected = Some(Instant::now());
         }
+        self.seen = counts;
         if day_is_over {
             self.day = Some(local_day(now_ms, &self.zone));
             self.prune(settings.traffic_statistics_history).await?;
@@ -120,10 +143,13 @@ impl Meter {
         let mut changed = Vec::new();
         let mut spent = Vec::new();
         for (id, quota) in &stats.quotas {
-            let used = QuotaUse { period_start_ms: id.period_start_ms, bytes: quota.used_bytes.min(quota.limit_bytes) };
-            let before = self.quota_use.get(&id.account);
+            let used = QuotaUse { period_start_ms: id.period_start_ms, bytes: quota.used_bytes };
             // An object of an earlier period may stand beside the present one for a moment.
-            if before.is_some_and(|b| b.period_start_ms > used.period_start_ms || *b == used) {
+            let superseded = |before: &QuotaUse| {
+                let newer = QuotaId { account: id.account, period_start_ms: before.period_start_ms };
+                newer > *id && stats.quotas.contains_key(&newer)
+            };
+            if self.quota_use.get(&id.account).is_some_and(|before| *before == used || superseded(before)) {
                 continue;
             }
             changed.push((id.account, used));
@@ -131,6 +157,8 @@ impl Meter {
                 spent.push(Owner::Account(id.account));
             }
         }
+        let counted: HashSet<AccountId> = stats.quotas.keys().map(|id| id.account).collect();
+        self.quota_use.retain(|account, _| counted.contains(account));
         if changed.is_empty() {
             return Ok(());
         }
@@ -143,26 +171,19 @@ impl Meter {
     }
 
     /// Adds what was counted since the last time to the day.
-    async fn record_days(&mut self, stats: &Stats, keep: bool) -> Result<(), Error> {
-        if self.last.is_none() {
-            self.last = Some(self.store.last_counts().await?);
-        }
-        let (Some(last), Some((day, _))) = (&mut self.last, &self.day) else { return Ok(()) };
-
-        let mut now: HashMap<AccountId, RawCounts> = HashMap::new();
-        for (counter, count) in &stats.counters {
-            match counter {
-                Counter::AccountUp(id) => now.entry(*id).or_default().up = count.bytes,
-                Counter::AccountDown(id) => now.entry(*id).or_default().down = count.bytes,
-                Counter::ServerNat(_) | Counter::ServerInternal(_) => {}
-            }
-        }
+    async fn record_days(&mut self, now: &Counts, keep: bool) -> Result<(), Error> {
+        let Some((day, _)) = &self.day else { return Ok(()) };
+        let last = match self.last.take() {
+            Some(last) => last,
+            None => self.store.last_counts().await?,
+        };
         let deltas: Vec<UsageDelta> = now
             .iter()
             .filter_map(|(account, raw)| {
                 let before = last.get(account).copied().unwrap_or_default();
-                let (up, down) = (grown(before.up, raw.up), grown(before.down, raw.down));
-                (before != *raw).then_some(UsageDelta {
+                let banked = self.banked.get(account).copied().unwrap_or_default();
+                let (up, down) = (banked.up + grown(before.up, raw.up), banked.down + grown(before.down, raw.down));
+                (before != *raw || banked != RawCounts::default()).then_some(UsageDelta {
                     account: *account,
                     raw_up: raw.up,
                     raw_down: raw.down,
@@ -172,11 +193,28 @@ impl Meter {
             })
             .collect();
         if !deltas.is_empty() {
+            // After an error `last` is read anew: the write may have reached the disk all the same.
             self.store.record_usage(day, &deltas).await?;
         }
         // Counters that are gone begin at zero when they come back.
-        *last = now;
+        self.last = Some(now.clone());
+        self.banked.clear();
         Ok(())
+    }
+
+    /// Keeps what a counter had when it fell back to zero between two collections.
+    fn bank(&mut self, now: &Counts) {
+        let Some(last) = &mut self.last else { return };
+        for (account, seen) in &self.seen {
+            let fell = |now: &RawCounts| now.up < seen.up || now.down < seen.down;
+            if now.get(account).is_some_and(|now| !fell(now)) {
+                continue;
+            }
+            let before = last.remove(account).unwrap_or_default();
+            let banked = self.banked.entry(*account).or_default();
+            banked.up += grown(before.up, seen.up);
+            banked.down += grown(before.down, seen.down);
+        }
     }
 
     async fn prune(&self, history_months: u32) -> Result<(), Error> {
@@ -187,6 +225,18 @@ impl Meter {
         }
         Ok(())
     }
+}
+
+fn account_counts(stats: &Stats) -> Counts {
+    let mut counts = Counts::new();
+    for (counter, count) in &stats.counters {
+        match counter {
+            Counter::AccountUp(id) => counts.entry(*id).or_default().up = count.bytes,
+            Counter::AccountDown(id) => counts.entry(*id).or_default().down = count.bytes,
+            Counter::ServerNat(_) | Counter::ServerInternal(_) => {}
+        }
+    }
+    counts
 }
 
 /// What a counter grew by; one that is smaller than before was made anew.

@@ -104,11 +104,14 @@ fn date_in(days: i64) -> (i32, u8, u8) {
     (date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
 }
 
+/// Whole or not at all, also when the power fails.
 fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
     let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let new = path.with_extension("new");
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(content)?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(&new, path)
     };
     write().map_err(|source| Error::File { path: path.to_owned(), source })
 }

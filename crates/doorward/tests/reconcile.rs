@@ -345,7 +345,7 @@ async fn a_spent_quota_closes_the_account_and_a_raised_one_opens_it() {
     meter.collect().await;
     soon("its peer goes", || !rig.kernel.is_granted(address(2).into())).await;
     let stored = rig.store.accounts_by_ids(&[account.id]).await.unwrap().remove(0);
-    assert_eq!(stored.quota_use, QuotaUse { period_start_ms: start, bytes: 1_000_000 });
+    assert_eq!(stored.quota_use, QuotaUse { period_start_ms: start, bytes: 1_200_000 });
 
     account.quota = Some(Quota { bytes: 2_000_000, ..quota });
     rig.store.update_account(&account).await.unwrap();

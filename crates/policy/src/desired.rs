@@ -2,7 +2,7 @@
 //!
 //! Each stored row owns its items, so that a change of one row is planned without looking at the others.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::tz::TimeZone;
@@ -23,6 +23,9 @@ use crate::{
 pub struct Environment {
     /// Interfaces that lead to the internet, sorted.
     pub wans: Vec<IfName>,
+    /// Interfaces that are or were WANs: their router advertisements stay accepted, or a route that lapsed could not
+    /// come back.
+    pub advertised: BTreeSet<IfName>,
     /// The gateway's time zone.
     pub zone: TimeZone,
 }
@@ -37,10 +40,9 @@ pub fn base<'a>(servers: impl IntoIterator<Item = &'a VpnServer>, environment: &
     if any_server {
         items.push(Item::Sysctl(Sysctl { key: SysctlKey::ForwardV4, value: 1 }));
         items.push(Item::Sysctl(Sysctl { key: SysctlKey::ForwardV6, value: 1 }));
-        for wan in &environment.wans {
-            items.push(Item::Sysctl(Sysctl { key: SysctlKey::AcceptRa(*wan), value: 2 }));
-            items.push(Item::Root(*wan));
-        }
+        let accept_ra = |name: &IfName| Item::Sysctl(Sysctl { key: SysctlKey::AcceptRa(*name), value: 2 });
+        items.extend(environment.advertised.iter().map(accept_ra));
+        items.extend(environment.wans.iter().copied().map(Item::Root));
     }
     items
 }

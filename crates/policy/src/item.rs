@@ -196,19 +196,20 @@ pub struct ServerRules {
 pub struct Sysctl {
     /// Which one.
     pub key: SysctlKey,
-    /// The wanted value; for those that are only raised, the least.
+    /// The wanted value.
     pub value: u64,
 }
 
 /// The kernel settings that Doorward changes. All are put back by `doorward down`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SysctlKey {
+    /// `net.ipv6.conf.IF.accept_ra` of a WAN: 2 keeps router advertisements accepted while forwarding. Before
+    /// forwarding, which would drop the routes that were learned from them.
+    AcceptRa(IfName),
     /// `net.ipv4.ip_forward`
     ForwardV4,
     /// `net.ipv6.conf.all.forwarding`
     ForwardV6,
-    /// `net.ipv6.conf.IF.accept_ra` of a WAN: 2 keeps router advertisements accepted while forwarding.
-    AcceptRa(IfName),
 }
 
 impl SysctlKey {

@@ -82,9 +82,9 @@ impl QuotaPeriod {
                 Self::Day => (today, 1.day()),
                 Self::Week => {
                     let since_monday = i64::from(today.weekday().to_monday_zero_offset());
-                    (today.checked_sub(since_monday.days()).ok()?, 1.week())
+                    (today.checked_sub(since_monday.days()).ok()?.start_of_day().ok()?, 1.week())
                 }
-                Self::Month => (today.first_of_month().ok()?, 1.month()),
+                Self::Month => (today.first_of_month().ok()?.start_of_day().ok()?, 1.month()),
             };
             let end = start.checked_add(length).ok()?.start_of_day().ok()?;
             Some((start.timestamp().as_millisecond(), Some(end.timestamp().as_millisecond())))
@@ -205,5 +205,11 @@ mod tests {
         let (start, end) = QuotaPeriod::Month.bounds_ms(now, &zone);
         assert_eq!((start, end), (ms("2026-03-01T00:00:00+01:00"), Some(ms("2026-04-01T00:00:00+02:00"))));
         assert_eq!(QuotaPeriod::None.bounds_ms(now, &zone), (0, None));
+        // In Cairo the day of the change begins at 01:00; its week and month begin when they did the day before.
+        let cairo = TimeZone::get("Africa/Cairo").unwrap_or(TimeZone::UTC);
+        let (before, change) = (ms("2026-04-23T12:00:00+02:00"), ms("2026-04-24T12:00:00+03:00"));
+        for period in [QuotaPeriod::Week, QuotaPeriod::Month] {
+            assert_eq!(period.bounds_ms(before, &cairo), period.bounds_ms(change, &cairo), "{period:?}");
+        }
     }
 }

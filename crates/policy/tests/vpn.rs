@@ -69,7 +69,8 @@ fn account() -> Account {
 }
 
 fn environment() -> Environment {
-    Environment { wans: vec!["eth0".parse().unwrap()], zone: TimeZone::UTC }
+    let wans = vec!["eth0".parse().unwrap()];
+    Environment { advertised: wans.iter().copied().collect(), wans, zone: TimeZone::UTC }
 }
 
 fn keys(account: &Account) -> Vec<Key> {

@@ -1,6 +1,6 @@
 //! `doorward access-hash`: hashes for programs that use the VPN API.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use doorward_policy::name::Name;
 use ipnet::IpNet;
@@ -62,6 +62,10 @@ fn parse_addresses(text: &str) -> anyhow::Result<Vec<IpNet>> {
     text.split(',')
         .map(str::trim)
         .map(|part| {
+            // It would match nobody; where such panels are known, it stands for "any".
+            if matches!(part, "0.0.0.0" | "::") {
+                bail!("{part} is no caller's address: say `any` for a hash that works from everywhere");
+            }
             let net = part.parse::<IpNet>().or_else(|_| part.parse::<std::net::IpAddr>().map(IpNet::from));
             net.with_context(|| format!("{part:?} is neither an address nor a range such as 192.0.2.0/24"))
         })

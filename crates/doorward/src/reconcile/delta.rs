@@ -47,6 +47,7 @@ impl<K: Kernel> Task<K> {
         let items = parts.values().flatten().flat_map(|(items, _)| items.iter());
         wanted.extend(items.map(|item| (item.key(), Some(item.clone()))));
         self.touched.extend(wanted.keys());
+        self.touched_owners.extend(&owners);
         for (owner, part) in &parts {
             self.parts.set(*owner, part.as_ref());
         }

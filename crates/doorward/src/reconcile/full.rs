@@ -1,7 +1,7 @@
 //! Passes over everything: the stored state is compared with the kernel, and differences are repaired.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     mem,
     sync::Arc,
     time::Instant,
@@ -11,7 +11,7 @@ use doorward_kernel::Kernel;
 use doorward_policy::{
     account::Account,
     desired,
-    item::{Item, Items, Key},
+    item::{Item, Items, Key, SysctlKey},
     observed::Scope,
     plan::{Change, plan},
     vpn_server::{ServerId, VpnServer},
@@ -19,7 +19,8 @@ use doorward_policy::{
 
 use super::{
     Owner,
-    parts::{Part, Parts},
+    parts::Part,
+    queue::Waiting,
     status::{FullPass, Phase, RELOAD, Section, SectionCounts},
     task::{PassError, SLICE, Task, Waiter, settle},
 };
@@ -35,6 +36,7 @@ impl<K: Kernel> Task<K> {
     pub(super) async fn full_pass(&mut self, reason: &'static str, tickets: Vec<Waiter>) {
         let started = Instant::now();
         self.touched.clear();
+        self.touched_owners.clear();
         if reason == RELOAD {
             self.publish(|status| status.phase = Phase::Reloading);
         }
@@ -65,6 +67,7 @@ impl<K: Kernel> Task<K> {
             }
         }
         self.touched.clear();
+        self.touched_owners.clear();
         self.queue.put_back(mem::take(&mut self.postponed));
     }
 
@@ -74,10 +77,14 @@ impl<K: Kernel> Task<K> {
         self.publish(|status| status.step = "reading the kernel");
         let host = self.kernel.host().await?;
         self.environment.wans.clone_from(&host.wans);
+        self.environment.advertised.extend(&host.wans);
         self.host.send_replace(Arc::new(host));
         let observed = self.kernel.observe(Scope::Everything).await?;
         self.applied = observed.items;
         self.fenced = self.applied.0.contains_key(&Key::Skeleton);
+        let accepts = |key: &Key| if let Key::Sysctl(SysctlKey::AcceptRa(name)) = key { Some(*name) } else { None };
+        let advertised = self.applied.0.keys().filter_map(accepts);
+        self.environment.advertised.extend(advertised);
         let desired = self.take_over(snapshot);
 
         let changes = plan(&desired, &self.applied);
@@ -94,7 +101,8 @@ impl<K: Kernel> Task<K> {
 
         self.publish(|status| status.step = "applying changes");
         let mut failed = BTreeSet::new();
-        self.failures.clear();
+        // Those of delta passes that ran meanwhile stand: this pass leaves their keys alone.
+        self.failures.retain(|key, _| self.touched.contains(key));
         for slice in changes.chunks(SLICE) {
             let left: Vec<Change> = slice.iter().filter(|c| !self.touched.contains(&c.key())).cloned().collect();
             self.apply(&left, &mut failed, Some(&mut sections)).await;
@@ -130,12 +138,14 @@ impl<K: Kernel> Task<K> {
 
     /// Does what came in while a full pass is under way.
     async fn attend(&mut self) {
-        let waiting = self.queue.take();
-        if waiting.everything.is_some() {
-            // What is under way began too early to answer this one.
-            self.postponed.merge(waiting);
-        } else if !waiting.owners.is_empty() {
-            self.delta_pass(waiting.owners, waiting.tickets).await;
+        let Waiting { owners, everything, tickets, since } = self.queue.take();
+        // What is under way began too early to answer those who wait for everything.
+        let (whole, single): (Vec<Waiter>, Vec<Waiter>) = tickets.into_iter().partition(|(of, _)| of.is_empty());
+        if everything.is_some() || !whole.is_empty() {
+            self.postponed.merge(Waiting { owners: BTreeSet::new(), everything, tickets: whole, since });
+        }
+        if !owners.is_empty() {
+            self.delta_pass(owners, single).await;
         }
         while let Ok(request) = self.read_requests.try_recv() {
             self.answer(request).await;
@@ -146,37 +156,33 @@ impl<K: Kernel> Task<K> {
     fn take_over(&mut self, snapshot: Snapshot) -> Items {
         let now_ms = clock::now_ms();
         let mut desired = Items::default();
-        let mut seen = BTreeSet::new();
-        let mut take = |parts: &mut Parts, touched: &HashSet<Key>, owner: Owner, part: &Part| {
-            seen.insert(owner);
-            let mut keys = parts.keys(owner).chain(part.0.iter().map(Item::key));
-            if touched.is_empty() || !keys.any(|key| touched.contains(&key)) {
-                drop(keys);
-                parts.set(owner, Some(part));
+        let mut seen = self.touched_owners.clone();
+        let mut take = |task: &mut Self, owner: Owner, part: Part| {
+            if task.touched_owners.contains(&owner) {
+                // What was read is older than what a delta pass did.
+                task.touched.extend(part.0.iter().map(Item::key));
+                return;
             }
+            seen.insert(owner);
+            task.parts.set(owner, Some(&part));
+            part.0.into_iter().for_each(|item| desired.put(item));
         };
         for account in &snapshot.accounts {
             let Some(server) = snapshot.servers.get(&account.server) else { continue };
             let part = desired::account(account, server, &self.environment, now_ms);
-            take(&mut self.parts, &self.touched, Owner::Account(account.id), &part);
-            part.0.into_iter().for_each(|item| desired.put(item));
+            take(self, Owner::Account(account.id), part);
         }
         for server in snapshot.servers.values() {
-            let part = (desired::server(server), None);
-            take(&mut self.parts, &self.touched, Owner::Server(server.id), &part);
-            part.0.into_iter().for_each(|item| desired.put(item));
+            take(self, Owner::Server(server.id), (desired::server(server), None));
         }
-        let base = (desired::base(snapshot.servers.values(), &self.environment), None);
-        take(&mut self.parts, &self.touched, Owner::Base, &base);
-        base.0.into_iter().for_each(|item| desired.put(item));
+        let base = desired::base(snapshot.servers.values(), &self.environment);
+        take(self, Owner::Base, (base, None));
 
         let gone: Vec<Owner> = self.parts.others(&seen).collect();
         for owner in gone {
-            if !self.parts.keys(owner).any(|key| self.touched.contains(&key)) {
-                self.parts.set(owner, None);
-            }
+            self.parts.set(owner, None);
         }
-        if !self.touched.contains(&Key::Skeleton) {
+        if !self.touched_owners.contains(&Owner::Base) {
             self.servers = snapshot.servers;
         }
         desired

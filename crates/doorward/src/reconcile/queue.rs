@@ -52,9 +52,7 @@ impl Waiting {
 impl Queue {
     pub(super) fn nudge(&self, owners: &[Owner]) -> Ticket {
         self.change(|waiting| {
-            if waiting.everything.is_none() {
-                waiting.owners.extend(owners);
-            }
+            waiting.owners.extend(owners);
             if waiting.owners.len() > MOST_OWNERS {
                 waiting.owners.clear();
                 waiting.everything = Some("many changes");

@@ -30,6 +30,14 @@ pub(super) const SLICE: usize = 1_000;
 /// First wait before a refused change is tried again; doubled up to the time between full passes.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
+/// While nudges never end, the kernel is asked for drift this often, and for so long.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_WAIT: Duration = Duration::from_millis(30);
+
+/// So many repairs are made at once; more without a calm of [`REPAIR_CALM`] between them wait.
+const PROMPT_REPAIRS: u32 = 8;
+const REPAIR_CALM: Duration = Duration::from_secs(30);
+
 /// How the loop works.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -53,17 +61,21 @@ pub fn spawn<K: Kernel>(kernel: K, store: Store, options: Options) -> (Handle, t
         read_requests,
         status: status_out,
         host: host_out,
-        environment: Environment { wans: Vec::new(), zone: options.zone.clone() },
+        environment: Environment { wans: Vec::new(), advertised: BTreeSet::new(), zone: options.zone.clone() },
         servers: BTreeMap::new(),
         applied: Items::default(),
         parts: Parts::default(),
         fenced: false,
         touched: HashSet::new(),
+        touched_owners: BTreeSet::new(),
         failures: BTreeMap::new(),
         failing_since: None,
         postponed: Waiting::default(),
         ready: false,
         next_full: Instant::now() + options.full_pass_every,
+        looked: Instant::now(),
+        repaired: Instant::now(),
+        repairs: 0,
         retry: FIRST_RETRY,
         options,
     };
@@ -86,6 +98,8 @@ pub(super) struct Task<K> {
     pub(super) fenced: bool,
     /// Keys that delta passes looked at while a full pass is under way: the full pass leaves them alone.
     pub(super) touched: HashSet<Key>,
+    /// The same by owner: what the full pass read of them is older than what was done.
+    pub(super) touched_owners: BTreeSet<Owner>,
     pub(super) failures: BTreeMap<Key, String>,
     pub(super) failing_since: Option<Instant>,
     /// What came in during a full pass and needs another one.
@@ -93,6 +107,11 @@ pub(super) struct Task<K> {
     /// A full pass has succeeded: `applied` and `parts` can be relied on.
     pub(super) ready: bool,
     pub(super) next_full: Instant,
+    /// When the kernel was last asked for drift out of turn.
+    pub(super) looked: Instant,
+    /// When somebody else's change was last noticed, and how often lately.
+    pub(super) repaired: Instant,
+    pub(super) repairs: u32,
     pub(super) retry: Duration,
     pub(super) options: Options,
 }
@@ -143,16 +162,55 @@ impl<K: Kernel> Task<K> {
                 }
             };
             match event {
-                Event::Nudged => self.follow().await,
+                Event::Nudged => {
+                    self.follow().await;
+                    self.give_turns().await;
+                }
                 Event::Read(Some(request)) => self.answer(request).await,
                 Event::Read(None) => return,
-                Event::Drifted(what) => {
-                    tracing::warn!(what, "changed by somebody else, repairing");
-                    self.full_pass("repair", Vec::new()).await;
-                }
+                Event::Drifted(what) => self.repair(&what).await,
                 Event::Timer => self.on_timer().await,
             }
         }
+    }
+
+    /// Lets the others have their turn where nudges never end.
+    async fn give_turns(&mut self) {
+        while let Ok(request) = self.read_requests.try_recv() {
+            self.answer(request).await;
+        }
+        if self.nap().is_zero() {
+            self.on_timer().await;
+        }
+        if self.looked.elapsed() > LOOK_EVERY {
+            let look = tokio::time::timeout(LOOK_WAIT, self.kernel.drift()).await;
+            self.looked = Instant::now();
+            if let Ok(what) = look {
+                self.repair(&what).await;
+            }
+        }
+    }
+
+    /// Repairs at once; where somebody undoes it again and again, after growing waits.
+    async fn repair(&mut self, what: &str) {
+        if self.repaired.elapsed() > REPAIR_CALM {
+            self.repairs = 0;
+        }
+        self.repairs = self.repairs.saturating_add(1);
+        if self.repairs <= PROMPT_REPAIRS {
+            tracing::warn!(what, "changed by somebody else, repairing");
+            self.full_pass("repair", Vec::new()).await;
+        } else {
+            let doublings = (self.repairs - PROMPT_REPAIRS).min(6);
+            let wait = (FIRST_RETRY / 2 * 2_u32.pow(doublings)).min(self.options.full_pass_every);
+            tracing::warn!(
+                what,
+                wait_ms = wait.as_millis(),
+                "changed by somebody else again and again, repairing later"
+            );
+            self.next_full = self.next_full.min(Instant::now() + wait);
+        }
+        self.repaired = Instant::now();
     }
 
     fn nap(&self) -> Duration {
@@ -161,6 +219,8 @@ impl<K: Kernel> Task<K> {
             .parts
             .next_deadline_ms()
             .map(|at| Duration::from_millis(u64::try_from(at.saturating_sub(crate::clock::now_ms())).unwrap_or(0)));
+        // While something fails, a moment that has come is not looked at without end; the kernel's timeouts hold.
+        let until_deadline = until_deadline.map(|d| if self.failing_since.is_some() { d.max(FIRST_RETRY) } else { d });
         until_deadline.map_or(until_full, |d| d.min(until_full))
     }
 
@@ -247,10 +307,11 @@ impl<K: Kernel> Task<K> {
             self.fenced = result.is_ok();
         }
         if !self.fenced {
-            for change in rest {
-                match change {
-                    Change::Remove(_) => results.extend(self.ask_kernel(std::slice::from_ref(change)).await),
-                    Change::Add(_) | Change::Replace { .. } => results.push(Err(Refused::NoSkeleton)),
+            let takes_away = |change: &Change| matches!(change, Change::Remove(_));
+            for run in rest.chunk_by(|a, b| takes_away(a) == takes_away(b)) {
+                match run.first().is_some_and(takes_away) {
+                    true => results.extend(self.ask_kernel(run).await),
+                    false => results.extend(run.iter().map(|_| Err(Refused::NoSkeleton))),
                 }
             }
             return results;
@@ -260,18 +321,20 @@ impl<K: Kernel> Task<K> {
         let refused = limits.iter().zip(&limited).filter(|(_, result)| result.is_err()).map(|(change, _)| change.key());
         // Limits may have been refused in an earlier slice.
         let before = self.failures.keys().copied().filter(|key| !key.opens());
-        let closed: BTreeSet<Owner> = refused.chain(before).filter_map(|key| self.parts.owner_of(&key)).collect();
+        let owners = refused.chain(before).filter_map(|key| self.parts.owner_of(&key));
+        let closed: BTreeSet<Owner> = owners.filter(|owner| matches!(owner, Owner::Account(_))).collect();
         results.extend(limited);
-        if closed.is_empty() {
-            results.extend(self.ask_kernel(grants).await);
-            return results;
-        }
-        for change in grants {
-            let owner = self.parts.owner_of(&change.key());
-            if change.opens() && owner.is_some_and(|owner| closed.contains(&owner)) {
-                results.push(Err(Refused::NoLimits));
-            } else {
-                results.extend(self.ask_kernel(std::slice::from_ref(change)).await);
+        let is_closed: Vec<bool> = grants
+            .iter()
+            .map(|change| change.opens() && self.parts.owner_of(&change.key()).is_some_and(|o| closed.contains(&o)))
+            .collect();
+        let mut rest = grants;
+        for run in is_closed.chunk_by(bool::eq) {
+            let (these, later) = rest.split_at(run.len());
+            rest = later;
+            match run.first() {
+                Some(true) => results.extend(these.iter().map(|_| Err(Refused::NoLimits))),
+                Some(false) | None => results.extend(self.ask_kernel(these).await),
             }
         }
         results

@@ -38,7 +38,8 @@ macro_rules! on_reader {
 }
 
 /// Runs a block in a transaction of its own; evaluates to `Result<T, Error>` once the transaction is on disk. The
-/// block takes what it uses: on SQLite it runs in another task, and goes on when the caller has gone away.
+/// block takes what it uses: on SQLite it runs in another task. One that waits when its caller
+/// gives up is not run.
 macro_rules! on_writer {
     ($db:expr, |$c:ident| $body:block) => {
         match $db {

@@ -77,7 +77,11 @@ impl UserspaceTunnels {
         ensure_link(name).await?;
         let client = match self.connect(name).await {
             Ok(client) => client,
-            Err(Failure::NotThere(_)) => self.start(name).await?,
+            Err(Failure::NotThere(_)) => {
+                // One whose socket file was deleted still holds the device.
+                self.end_process(name).await?;
+                self.start(name).await?
+            }
             Err(failure) => return Err(Error::caused(format!("cannot reach the tunnel {name}"), failure)),
         };
         let mut lines = Zeroizing::new(String::with_capacity(128));

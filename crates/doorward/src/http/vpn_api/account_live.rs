@@ -1,5 +1,7 @@
 //! `/account`: what the kernel says of an account (VPN API, section 3.4).
 
+use std::net::IpAddr;
+
 use doorward_policy::{
     item::{ClassId, Counter, PeerId},
     observed::{PeerStats, Scope},
@@ -53,7 +55,8 @@ pub(super) async fn get_dump(Operations(app): Operations, Named(name): Named<Str
         app.account_with_stats(&name, |server| vec![Scope::Peers(Some(server.interface))]).await?;
     let id = PeerId { interface: server.interface, public_key: account.public_key };
     let peer = stats.peers.get(&id).copied().unwrap_or(PeerStats::default());
-    let allowed: Vec<String> = account.addresses().map(|address| IpNet::from(address).to_string()).collect();
+    let carried = |address: &IpAddr| address.is_ipv4() || server.active_ipv6().is_some();
+    let allowed: Vec<String> = account.addresses().filter(carried).map(|a| IpNet::from(a).to_string()).collect();
     Ok(Success(DumpResponse {
         allowed_ips: allowed.join(","),
         endpoint: peer.endpoint.map_or_else(|| "(none)".to_owned(), |endpoint| endpoint.to_string()),

@@ -64,6 +64,10 @@ impl Writer {
         let (reply, answered) = oneshot::channel();
         let job: Job = Box::new(|connection| {
             Box::pin(async move {
+                // Nobody waits for it any more: it was said to have failed, so it must not be stored later.
+                if reply.is_closed() {
+                    return Done { keep: false, answer: Box::new(|_| ()) };
+                }
                 let result = match connection {
                     Ok(connection) => operation(connection).await,
                     Err(failure) => Err(Error::Unavailable(failure)),
