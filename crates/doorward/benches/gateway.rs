@@ -196,7 +196,7 @@ fn server() -> VpnServer {
 
 fn account(n: u32, server: ServerId) -> Account {
     let mut seed = [9; 32];
-    seed[..4].copy_from_slice(&n.to_le_bytes());
+    seed[4..8].copy_from_slice(&n.to_le_bytes());
     let key = PrivateKey::from_random(seed);
     Account {
         id: AccountId(0),

@@ -118,6 +118,12 @@ impl Handle {
         status
     }
 
+    /// `OK` or `Loading (…)` at this moment; copies nothing else.
+    #[must_use]
+    pub fn state_text(&self) -> String {
+        self.status.borrow().text(self.queue.waiting_since())
+    }
+
     /// Waits until nothing of ours can pass that should not: the skeleton stands, or stood before.
     pub async fn guarded(&self) {
         let mut status = self.status.clone();

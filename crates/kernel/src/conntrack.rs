@@ -15,6 +15,10 @@ pub(crate) struct Doomed {
 }
 
 impl Doomed {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.forwards.is_empty()
+    }
+
     pub(crate) fn address(&mut self, address: IpAddr) {
         self.addresses.insert(address);
     }

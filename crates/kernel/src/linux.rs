@@ -56,6 +56,8 @@ pub struct Linux {
     originals: Originals,
     watch: Watch,
     suspicions: BTreeSet<Suspicion>,
+    /// Whose flows could not be deleted; tried again with every change and full reading.
+    doomed: Doomed,
     known_wans: Option<Vec<IfName>>,
 }
 
@@ -89,6 +91,7 @@ impl Linux {
             originals: Originals::open(&config.state_dir)?,
             watch,
             suspicions: BTreeSet::new(),
+            doomed: Doomed::default(),
             known_wans: None,
         })
     }
@@ -123,6 +126,9 @@ impl Linux {
     }
 
     async fn observe_everything(&mut self) -> Result<Observed, Error> {
+        if !self.doomed.is_empty() && conntrack::forget(&self.conntrack, &self.doomed).await.is_ok() {
+            self.doomed = Doomed::default();
+        }
         let (mut items, mut stats) = (Items::default(), Stats::default());
         self.nft.observe(&mut items, &mut stats).await?;
         let links = link::all(&self.route).await?;
@@ -189,18 +195,20 @@ impl Linux {
 
     async fn apply_nft(&mut self, changes: &[Change]) -> Vec<Result<(), Error>> {
         let mut results = self.nft.apply(changes).await;
-        let mut doomed = Doomed::default();
+        // With those of earlier changes whose flows could not be deleted then.
+        let mut doomed = std::mem::take(&mut self.doomed);
         let mut dooming = Vec::new();
         for (place, (change, result)) in changes.iter().zip(&results).enumerate() {
             if result.is_ok() && doom(change, &mut doomed) {
                 dooming.push(place);
             }
         }
-        if !dooming.is_empty()
+        if !doomed.is_empty()
             && self.probe.conntrack.usable()
             && let Err(error) = conntrack::forget(&self.conntrack, &doomed).await
         {
             tracing::warn!(error = &error as &dyn std::error::Error, "flows of revoked grants stay tracked");
+            self.doomed = doomed;
             for place in dooming {
                 if let Some(result) = results.get_mut(place) {
                     *result = Err(Error::new("delete tracked connections of a revoked grant"));
@@ -211,6 +219,12 @@ impl Linux {
     }
 
     async fn apply_peers(&mut self, name: IfName, changes: &[Change]) -> Vec<Result<(), Error>> {
+        // A foreign interface of that name gets none of our peers.
+        if let Ok(Some((_, link))) = link::by_name(&self.route, name).await
+            && !link.ours
+        {
+            return changes.iter().map(|_| Err(Error::new(format!("interface {name} is not ours")))).collect();
+        }
         let peer_changes: Vec<PeerChange> = changes.iter().filter_map(peer_change).collect();
         let results = self.tunnels.change_peers(name, &peer_changes).await;
         if results.iter().all(Result::is_ok) {

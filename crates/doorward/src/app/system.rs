@@ -50,7 +50,7 @@ impl App {
     /// State of the gateway. Costs no query.
     #[must_use]
     pub fn state(&self) -> State {
-        let text = self.0.handle.state().to_string();
+        let text = self.0.handle.state_text();
         let directory = self.directory();
         let servers = u32::try_from(directory.count_servers()).unwrap_or(u32::MAX);
         let accounts = u32::try_from(directory.count_accounts()).unwrap_or(u32::MAX);

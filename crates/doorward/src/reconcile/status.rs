@@ -130,17 +130,26 @@ impl Status {
     }
 }
 
-/// `OK`, or `Loading (…)` as `system/status` answers it.
+impl Status {
+    /// `OK`, or `Loading (…)` as `system/status` answers it. `waiting_since`: since when something waits for the loop.
+    #[must_use]
+    pub(super) fn text(&self, waiting_since: Option<Instant>) -> String {
+        let behind_since = [self.behind_since, waiting_since].into_iter().flatten().min();
+        let late = behind_since.is_some_and(|since| since.elapsed() > QUIET_LAG);
+        match (self.phase, self.failures.len()) {
+            (Phase::Starting | Phase::Reloading, _) => format!("Loading ({})", self.step),
+            (Phase::Following, 0) if late => format!("Loading ({})", self.step),
+            (Phase::Following, 1) if late => "Loading (1 change failed, trying again)".to_owned(),
+            (Phase::Following, n) if late => format!("Loading ({n} changes failed, trying again)"),
+            (Phase::Following, _) => "OK".to_owned(),
+        }
+    }
+}
+
+/// The text of `system/status`.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let late = self.behind_since.is_some_and(|since| since.elapsed() > QUIET_LAG);
-        match (self.phase, self.failures.len()) {
-            (Phase::Starting | Phase::Reloading, _) => write!(f, "Loading ({})", self.step),
-            (Phase::Following, 0) if late => write!(f, "Loading ({})", self.step),
-            (Phase::Following, 1) if late => write!(f, "Loading (1 change failed, trying again)"),
-            (Phase::Following, n) if late => write!(f, "Loading ({n} changes failed, trying again)"),
-            (Phase::Following, _) => f.write_str("OK"),
-        }
+        f.write_str(&self.text(None))
     }
 }
 
