@@ -31,6 +31,10 @@ pub struct Config {
     pub management: Management,
     /// Section `[network]`.
     pub network: Network,
+    /// Section `[portal]`.
+    pub portal: Portal,
+    /// Section `[dns]`.
+    pub dns: Dns,
     /// Section `[log]`.
     pub log: Log,
 }
@@ -53,6 +57,10 @@ pub struct Management {
     pub listen: Vec<SocketAddr>,
     /// Plain HTTP addresses; for a trusted LAN only.
     pub plain_listen: Vec<SocketAddr>,
+    /// Plain HTTP addresses, usually port 80 of LAN addresses, that serve the hotspot API at `/api/` and nothing else.
+    pub api_listen: Vec<SocketAddr>,
+    /// Networks from which those addresses answer; empty: private, shared, link-local and loopback ones. Guests never.
+    pub api_networks: Vec<IpNet>,
     /// Certificate chain and key as PEM files; both empty: a self-made certificate in the state folder.
     pub tls_certificate: PathBuf,
     /// See `tls_certificate`.
@@ -81,6 +89,25 @@ pub struct Network {
     pub time_zone: String,
     /// Run user-space tunnels as systemd units instead of children of our own.
     pub systemd_tunnels: bool,
+}
+
+/// The captive portal.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Portal {
+    /// Certificate chain and key as PEM files, for the host names of the hotspots; both empty: no HTTPS, and the
+    /// captive-portal API (RFC 8908) is not announced.
+    pub tls_certificate: PathBuf,
+    /// See `tls_certificate`.
+    pub tls_key: PathBuf,
+}
+
+/// The resolver for guests.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// Resolvers that are asked; empty: those of `/etc/resolv.conf`.
+    pub upstreams: Vec<SocketAddr>,
 }
 
 /// See [`Network::nft_owner`].
@@ -132,6 +159,8 @@ impl Default for Config {
             database: Database::default(),
             management: Management::default(),
             network: Network::default(),
+            portal: Portal::default(),
+            dns: Dns::default(),
             log: Log::default(),
         }
     }
@@ -148,6 +177,8 @@ impl Default for Management {
         Self {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 8443))],
             plain_listen: Vec::new(),
+            api_listen: Vec::new(),
+            api_networks: Vec::new(),
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
             trusted_proxies: Vec::new(),
@@ -231,16 +262,24 @@ impl Config {
         if self.management.listen.is_empty() && self.management.plain_listen.is_empty() {
             return unusable("management.listen", "at least one address is needed".to_owned());
         }
-        for address in &self.management.plain_listen {
-            if !is_local(address.ip()) {
-                return unusable(
-                    "management.plain_listen",
-                    format!("{address} is no LAN address: plain HTTP is for private and loopback addresses only"),
-                );
+        let plain = [
+            ("management.plain_listen", &self.management.plain_listen),
+            ("management.api_listen", &self.management.api_listen),
+        ];
+        for (key, addresses) in plain {
+            if let Some(address) = addresses.iter().find(|address| !is_local(address.ip())) {
+                let why = "is no LAN address: plain HTTP is for private and loopback addresses only";
+                return unusable(key, format!("{address} {why}"));
             }
         }
-        if self.management.tls_certificate.as_os_str().is_empty() != self.management.tls_key.as_os_str().is_empty() {
-            return unusable("management.tls_key", "certificate and key go together".to_owned());
+        let pairs = [
+            ("management.tls_key", &self.management.tls_certificate, &self.management.tls_key),
+            ("portal.tls_key", &self.portal.tls_certificate, &self.portal.tls_key),
+        ];
+        for (key, certificate, private) in pairs {
+            if certificate.as_os_str().is_empty() != private.as_os_str().is_empty() {
+                return unusable(key, "certificate and key go together".to_owned());
+            }
         }
         if !(1..=65_000).contains(&self.management.max_accounts) {
             let why = format!("{} is not within 1 to 65000", self.management.max_accounts);
@@ -293,7 +332,7 @@ impl Config {
 }
 
 /// Addresses that plain HTTP may be offered on: loopback, RFC 1918, RFC 6598, link-local, unique-local.
-fn is_local(address: IpAddr) -> bool {
+pub(crate) fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => {
             let shared = a.octets()[0] == 100 && (64..128).contains(&a.octets()[1]);

@@ -5,6 +5,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod hosts;
+pub mod hotspot_settings;
 pub mod http;
 pub mod listen;
 pub mod meter;

@@ -7,6 +7,8 @@
 pub mod account;
 pub mod client_config;
 pub mod desired;
+pub mod guest;
+pub mod hotspot;
 pub mod item;
 pub mod key;
 pub mod limits;
