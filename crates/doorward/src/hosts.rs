@@ -12,6 +12,7 @@ use std::{
 use doorward_policy::{
     guest::{GrantId, Mac, Method, SessionId},
     hotspot::{Hotspot, HotspotId},
+    name::IfName,
 };
 
 /// IPv6 addresses that are kept for a device (docs/traffic-policy.md).
@@ -64,6 +65,17 @@ pub struct Online {
     pub addresses: BTreeSet<IpAddr>,
 }
 
+/// An address that a device is seen with, but that its session does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Unadmitted {
+    pub hotspot: HotspotId,
+    pub mac: Mac,
+    pub session: SessionId,
+    pub grant: GrantId,
+    pub address: IpAddr,
+}
+
 /// An address that the DHCP server lent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -113,6 +125,12 @@ impl Hosts {
             IpAddr::V6(v6) => hotspot.address_ipv6.is_some_and(|net| net.contains(&v6)),
         };
         inner.hotspots.values().find(holds).cloned()
+    }
+
+    /// The hotspot on an interface.
+    #[must_use]
+    pub fn hotspot_on(&self, interface: IfName) -> Option<HotspotId> {
+        self.read().hotspots.values().find(|hotspot| hotspot.interface == interface).map(|hotspot| hotspot.id)
     }
 
     /// The device that has an address now.
@@ -206,11 +224,27 @@ impl Hosts {
         host.online = Some(online);
     }
 
-    /// Notes that a session holds one more address.
+    /// Addresses that online devices are seen with, but whose sessions do not hold them.
+    #[must_use]
+    pub fn unadmitted(&self) -> Vec<Unadmitted> {
+        let inner = self.read();
+        let of = |host: &Host| {
+            let online = host.online.as_ref()?;
+            let (hotspot, mac, session, grant) = (host.hotspot, host.mac, online.session, online.grant);
+            let new = host.addresses.iter().filter(|address| !online.addresses.contains(address));
+            Some(new.map(move |address| Unadmitted { hotspot, mac, session, grant, address: *address }).collect())
+        };
+        inner.hosts.values().filter_map(of).flat_map(|new: Vec<Unadmitted>| new).collect()
+    }
+
+    /// Notes that a session holds one more address; one of IPv4 takes the place of the last.
     pub fn add_session_address(&self, session: SessionId, hotspot: HotspotId, mac: Mac, address: IpAddr) {
         let mut inner = self.write();
         let online = inner.hosts.get_mut(&(hotspot, mac)).and_then(|host| host.online.as_mut());
         if let Some(online) = online.filter(|online| online.session == session) {
+            if address.is_ipv4() {
+                online.addresses.retain(IpAddr::is_ipv6);
+            }
             online.addresses.insert(address);
         }
     }

@@ -15,6 +15,8 @@ use std::{sync::Arc, time::Duration};
 use doorward_kernel::Host;
 use doorward_policy::{
     account::AccountId,
+    guest::GrantId,
+    hotspot::HotspotId,
     observed::{Scope, Stats},
     vpn_server::ServerId,
 };
@@ -35,6 +37,10 @@ pub enum Owner {
     Server(ServerId),
     /// A VPN account.
     Account(AccountId),
+    /// A hotspot. Includes [`Owner::Base`], whose rules name the hotspots.
+    Hotspot(HotspotId),
+    /// A guest's grant, with its sessions.
+    Grant(GrantId),
 }
 
 /// Asks the loop. Cheap to clone; writes nothing by itself.

@@ -70,7 +70,7 @@ impl<K: Kernel> Task<K> {
             .iter()
             .filter_map(|owner| match owner {
                 Owner::Server(id) => Some(*id),
-                Owner::Base | Owner::Account(_) => None,
+                Owner::Base | Owner::Account(_) | Owner::Hotspot(_) | Owner::Grant(_) => None,
             })
             .collect();
         for id in named {
@@ -92,7 +92,7 @@ impl<K: Kernel> Task<K> {
             .iter()
             .filter_map(|owner| match owner {
                 Owner::Account(id) => Some(*id),
-                Owner::Base | Owner::Server(_) => None,
+                Owner::Base | Owner::Server(_) | Owner::Hotspot(_) | Owner::Grant(_) => None,
             })
             .collect();
         let accounts = if ids.is_empty() { Vec::new() } else { self.store.accounts_by_ids(&ids).await? };
@@ -109,7 +109,7 @@ impl<K: Kernel> Task<K> {
                 Owner::Server(id) => {
                     parts.insert(*owner, self.servers.get(id).map(|s| (desired::server(s), None)));
                 }
-                Owner::Account(_) => {}
+                Owner::Account(_) | Owner::Hotspot(_) | Owner::Grant(_) => {}
             }
         }
         let now_ms = clock::now_ms();
