@@ -15,4 +15,5 @@ pub mod limits;
 pub mod name;
 pub mod observed;
 pub mod plan;
+pub mod voucher;
 pub mod vpn_server;
