@@ -19,6 +19,7 @@ mod auth;
 mod body;
 mod envelope;
 mod error;
+pub mod portal;
 mod refusals;
 mod source;
 mod vpn_api;
