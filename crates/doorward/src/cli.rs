@@ -137,9 +137,10 @@ fn say(text: &str) -> anyhow::Result<()> {
 fn start_log(format: LogFormat, level: &str) {
     use tracing_subscriber::{EnvFilter, fmt};
     // nlink warns of every answer that says no, and we ask questions to which "no" is a good answer; rustls warns of
-    // clients that name an address, at their will.
-    let quiet = format!("nlink=error,rustls=error,{level}");
-    let filter = EnvFilter::try_new(quiet).unwrap_or_else(|_| EnvFilter::new("nlink=error,rustls=error,info"));
+    // clients that name an address, at their will; hickory tells the names that people ask for.
+    const QUIET: &str = "nlink=error,rustls=error,hickory_net=off,hickory_proto=off,hickory_resolver=off";
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")));
     let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod dhcp;
 pub mod hosts;
 pub mod hotspot_settings;
 pub mod http;

@@ -1,0 +1,166 @@
+//! Addresses for guests: one dnsmasq for all hotspots, with DHCP for IPv4 and router advertisements and stateless
+//! DHCPv6 for IPv6. Its configuration is rendered here; its leases are read back.
+//!
+//! It goes on when the gateway stops or is killed, and is adopted at the next start if its configuration is still the
+//! right one. `doorward down` ends it ([`end`]).
+
+mod config;
+mod leases;
+mod process;
+
+use std::{io, path::Path, path::PathBuf, sync::Arc, time::Duration};
+
+use doorward_policy::hotspot::Hotspot;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+pub use self::leases::parse;
+use self::process::{Folder, Process};
+use crate::hosts::Hosts;
+
+/// First and longest wait before dnsmasq is started again.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Having run this long, it is started again at once.
+const RAN_WELL: Duration = Duration::from_secs(30);
+
+/// How often its log is carried over.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// What is served on a hotspot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Interface, subnets, and whether the portal has TLS.
+    pub hotspot: Hotspot,
+    /// Host name of the portal.
+    pub host_name: String,
+    /// Seconds that an address is lent for.
+    pub lease_s: u32,
+}
+
+/// How the DHCP server is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The gateway's state folder.
+    pub state_dir: PathBuf,
+    /// Path of the captive-portal API on the portal's host; announced where the portal has TLS.
+    pub api_path: &'static str,
+}
+
+/// Serves the hotspots that the channel holds, and keeps the leases in `hosts` current. Ends when the channel's sender
+/// is dropped, and leaves dnsmasq running.
+#[must_use]
+pub fn spawn<R: Send + Sync + 'static>(
+    options: Options,
+    hotspots: watch::Receiver<Arc<Vec<R>>>,
+    served: fn(&R) -> Served,
+    hosts: Hosts,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let folder = Folder::of(&options.state_dir);
+        if let Err(error) = folder.make() {
+            tracing::error!(%error, "DHCP: the state folder cannot be used");
+        }
+        let watching = leases::watch(folder.leases(), hosts);
+        let supervisor = Supervisor { folder: folder.clone(), api_path: options.api_path, wait: FIRST_WAIT };
+        tokio::select! {
+            () = supervisor.run(hotspots, served) => {}
+            () = watching => {}
+            () = carry_log(&folder) => {}
+        }
+    })
+}
+
+/// Ends the DHCP server of a state folder; none is no error.
+///
+/// # Errors
+/// Processes cannot be listed, or it cannot be ended.
+pub async fn end(state_dir: &Path) -> io::Result<()> {
+    for process in Folder::of(state_dir).processes()? {
+        process.end().await?;
+    }
+    Ok(())
+}
+
+struct Supervisor {
+    folder: Folder,
+    api_path: &'static str,
+    /// Before the next start.
+    wait: Duration,
+}
+
+impl Supervisor {
+    async fn run<R>(mut self, mut hotspots: watch::Receiver<Arc<Vec<R>>>, served: fn(&R) -> Served) {
+        loop {
+            let wanted: Vec<Served> = hotspots.borrow_and_update().iter().map(served).collect();
+            let config = config::render(&wanted, &self.folder.leases().to_string_lossy(), self.api_path);
+            let started = Instant::now();
+            let running = match self.settle(config.as_deref()).await {
+                Ok(running) => running,
+                Err(error) => {
+                    tracing::warn!(%error, "dnsmasq cannot be started: guests get no addresses");
+                    None
+                }
+            };
+            let changed = match &running {
+                Some(process) => tokio::select! {
+                    changed = hotspots.changed() => changed,
+                    () = process.ended() => {
+                        tracing::warn!(words = self.folder.last_words(), "dnsmasq ended and is started again");
+                        self.pause(started.elapsed()).await;
+                        Ok(())
+                    }
+                },
+                None if config.is_none() => hotspots.changed().await,
+                None => tokio::select! {
+                    changed = hotspots.changed() => changed,
+                    () = self.pause(Duration::ZERO) => Ok(()),
+                },
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Brings about that one dnsmasq runs with this configuration, or none with none.
+    async fn settle(&self, config: Option<&str>) -> io::Result<Option<Process>> {
+        let wanted = config.map(config::digest);
+        let mut fit = None;
+        for process in self.folder.processes()? {
+            let right = Some(&process.digest) == wanted.as_ref() && process.is_in_our_network();
+            if fit.is_none() && right {
+                fit = Some(process);
+            } else {
+                process.end().await?;
+            }
+        }
+        match (fit, config, wanted) {
+            (Some(process), _, _) => Ok(Some(process)),
+            (None, Some(config), Some(digest)) => self.folder.start(&digest, config).map(Some),
+            (None, _, _) => Ok(None),
+        }
+    }
+
+    /// Waits before another start, longer each time until one went well.
+    async fn pause(&mut self, ran: Duration) {
+        if ran >= RAN_WELL {
+            self.wait = FIRST_WAIT;
+        }
+        sleep(self.wait).await;
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+async fn carry_log(folder: &Folder) {
+    let mut at = 0;
+    loop {
+        // There is none before the first start.
+        at = folder.carry_log(at).unwrap_or(0);
+        sleep(LOG_EVERY).await;
+    }
+}
