@@ -194,7 +194,9 @@ fn refusal(error: store::Error) -> Error {
         Field::AccountKey => Error::Keys,
         Field::Mark => Error::AccountLimit,
         Field::Forward => Error::ForwardTaken,
-        Field::HashName | Field::HashDigest | Field::OperatorName => Error::Store(error),
+        Field::HashName | Field::HashDigest | Field::OperatorName | Field::VoucherName | Field::IdempotencyKey => {
+            Error::Store(error)
+        }
     }
 }
 

@@ -10,6 +10,8 @@ mod access_hashes;
 mod accounts;
 mod error;
 mod gateway;
+#[macro_use]
+mod idempotency;
 mod operators;
 mod port_forwards;
 mod postgres;
@@ -17,15 +19,18 @@ mod settings;
 mod sql;
 mod sqlite;
 mod usage;
+mod vouchers;
 mod vpn_servers;
 
 use std::sync::Arc;
 
 pub use access_hashes::{AccessHashId, AccessHashRecord, NewAccessHash};
 pub use error::{Error, Field};
+pub use idempotency::{KeptAnswer, Once, OnceTicket};
 pub use operators::{NewOperator, Operator, OperatorId, Role};
 pub use settings::VpnSettings;
 pub use usage::{DayUsage, RawCounts, UsageDelta};
+pub use vouchers::{NewVoucher, NewVouchers, RemovedVoucher, UnusedFilter, VoucherFilter, VoucherRecord};
 
 use db::Db;
 

@@ -7,6 +7,12 @@ use jiff::{
     civil::DateTime,
     tz::{Offset, TimeZone},
 };
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{
+    guest::{DataLimits, DataUse},
+    limits::Bandwidth,
+};
 
 /// Names a stored voucher.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +89,88 @@ impl fmt::Display for ValidFor {
             Self::Days(1) => f.write_str("1 day"),
             Self::Days(days) => write!(f, "{days} days"),
         }
+    }
+}
+
+/// What a voucher gives, as staff set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// For how long.
+    pub valid_for: ValidFor,
+    /// Unix ms before which nobody logs in.
+    pub valid_from_ms: i64,
+    /// The time begins with the first login.
+    pub from_first_use: bool,
+    /// Data, over all its devices.
+    pub limits: DataLimits,
+    /// Speed, shared by its devices.
+    pub speed: Bandwidth,
+    /// Devices that may hold a place, 1 to [`MOST_DEVICES`].
+    pub devices: u16,
+    /// For staff.
+    pub note: String,
+}
+
+/// Most devices of a voucher.
+pub const MOST_DEVICES: u16 = 1000;
+
+impl Terms {
+    /// Unix ms at which it ends; `None`: never, or its time has not begun. `first_login_ms`: when somebody first logged
+    /// in, if anybody did.
+    #[must_use]
+    pub fn ends_ms(&self, first_login_ms: Option<i64>) -> Option<i64> {
+        let begins = if self.from_first_use { first_login_ms } else { Some(self.valid_from_ms) };
+        Some(begins?.saturating_add(self.valid_for.duration_ms()?))
+    }
+
+    /// Whether a data limit is reached.
+    #[must_use]
+    pub fn is_spent(&self, used: DataUse) -> bool {
+        let over = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used >= limit);
+        over(self.limits.down, used.down)
+            || over(self.limits.up, used.up)
+            || over(self.limits.total, used.down.saturating_add(used.up))
+    }
+}
+
+/// What a voucher is good for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VoucherStatus {
+    /// Nobody logged in with it yet.
+    Unused,
+    /// Somebody did.
+    Active,
+    /// Its time has not come.
+    Waiting,
+    /// Its time is over.
+    Expired,
+    /// Its data is used up.
+    Spent,
+    /// Switched off by staff.
+    Disabled,
+}
+
+impl VoucherStatus {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Unused, Self::Active, Self::Waiting, Self::Expired, Self::Spent, Self::Disabled];
+
+    /// The word in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unused => "unused",
+            Self::Active => "active",
+            Self::Waiting => "waiting",
+            Self::Expired => "expired",
+            Self::Spent => "spent",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// Reads the word of the API.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -205,12 +293,30 @@ impl fmt::Display for Username {
     }
 }
 
-/// Checks a passcode.
-///
-/// # Errors
-/// [`InvalidText::Passcode`].
-pub fn check_passcode(text: &str) -> Result<(), InvalidText> {
-    if !text.is_empty() && within(text, 64) { Ok(()) } else { Err(InvalidText::Passcode) }
+/// The secret of a voucher. Never shown by `Debug`; wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Passcode(String);
+
+impl Passcode {
+    /// Takes 1 to 64 characters without control characters.
+    ///
+    /// # Errors
+    /// [`InvalidText::Passcode`].
+    pub fn new(text: String) -> Result<Self, InvalidText> {
+        if !text.is_empty() && within(&text, 64) { Ok(Self(text)) } else { Err(InvalidText::Passcode) }
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Passcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passcode(…)")
+    }
 }
 
 /// Checks a full name.
@@ -342,7 +448,9 @@ mod tests {
             assert!(bad.parse::<Username>().is_err(), "{bad:?}");
         }
         assert!("ä".repeat(64).parse::<Username>().is_ok());
-        assert!(check_passcode(" two words ").is_ok() && check_passcode("").is_err() && check_passcode("a\n").is_err());
+        let passcode = |text: &str| Passcode::new(text.to_owned());
+        assert!(passcode(" two words ").is_ok() && passcode("").is_err() && passcode("a\n").is_err());
+        assert_eq!(format!("{:?}", passcode("tulip-4402")), "Ok(Passcode(…))");
         assert!(check_fullname(&"x".repeat(128)).is_ok() && check_fullname(&"x".repeat(129)).is_err());
         assert!(check_note("").is_ok() && check_note(&"x".repeat(201)).is_err() && check_note("a\0").is_err());
     }

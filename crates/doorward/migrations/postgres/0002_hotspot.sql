@@ -218,5 +218,6 @@ CREATE TABLE idempotency_keys (
     request    BYTEA NOT NULL,
     answer     BYTEA NOT NULL,
     created_ms BIGINT NOT NULL,
-    PRIMARY KEY (gateway_id, key_digest)
+    CONSTRAINT "idempotency_keys.key_digest" PRIMARY KEY (gateway_id, key_digest)
 );
+CREATE INDEX idempotency_keys_by_time ON idempotency_keys (gateway_id, created_ms);

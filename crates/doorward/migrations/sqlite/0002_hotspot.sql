@@ -220,3 +220,4 @@ CREATE TABLE idempotency_keys (
     created_ms INTEGER NOT NULL,
     PRIMARY KEY (gateway_id, key_digest)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_keys_by_time ON idempotency_keys (gateway_id, created_ms);

@@ -67,11 +67,15 @@ pub enum Field {
     HashDigest,
     /// Name of an operator.
     OperatorName,
+    /// User name or code of a voucher.
+    VoucherName,
+    /// Key of a kept answer.
+    IdempotencyKey,
 }
 
 /// Unique constraints by their last column. PostgreSQL names the constraint so (migrations/postgres), SQLite names
 /// the columns in its message.
-const CONSTRAINTS: [(&str, Field); 13] = [
+const CONSTRAINTS: [(&str, Field); 15] = [
     ("vpn_servers.name", Field::ServerName),
     ("vpn_servers.interface", Field::Interface),
     ("vpn_servers.listen_port", Field::ListenPort),
@@ -85,6 +89,8 @@ const CONSTRAINTS: [(&str, Field); 13] = [
     ("access_hashes.name", Field::HashName),
     ("access_hashes.digest", Field::HashDigest),
     ("operators.name", Field::OperatorName),
+    ("vouchers.username_folded", Field::VoucherName),
+    ("idempotency_keys.key_digest", Field::IdempotencyKey),
 ];
 
 impl fmt::Display for Field {

@@ -25,12 +25,25 @@ pub(super) fn values(first: usize, rows: usize, columns: usize) -> String {
     text + ") AS v"
 }
 
+/// The pattern of `LIKE … ESCAPE '!'` for texts that hold this one.
+pub(super) fn containing(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for character in text.chars() {
+        if matches!(character, '!' | '%' | '_') {
+            pattern.push('!');
+        }
+        pattern.push(character);
+    }
+    pattern + "%"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn texts() {
+        assert_eq!(containing("a_%!b"), "%a!_!%!!b%");
         assert_eq!(parameters(2, 3), "$2, $3, $4");
         assert_eq!(values(2, 2, 2), "(VALUES ($2, $3), ($4, $5)) AS v");
     }
