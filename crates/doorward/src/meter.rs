@@ -142,22 +142,28 @@ impl Meter {
     async fn record_quotas(&mut self, stats: &Stats) -> Result<(), Error> {
         let mut changed = Vec::new();
         let mut spent = Vec::new();
-        for (id, quota) in &stats.quotas {
-            let used = QuotaUse { period_start_ms: id.period_start_ms, bytes: quota.used_bytes };
+        let of_accounts = || {
+            stats.quotas.iter().filter_map(|(id, quota)| match id {
+                QuotaId::Account { account, period_start_ms } => Some((id, *account, *period_start_ms, quota)),
+                QuotaId::Grant { .. } => None,
+            })
+        };
+        for (id, account, period_start_ms, quota) in of_accounts() {
+            let used = QuotaUse { period_start_ms, bytes: quota.used_bytes };
             // An object of an earlier period may stand beside the present one for a moment.
             let superseded = |before: &QuotaUse| {
-                let newer = QuotaId { account: id.account, period_start_ms: before.period_start_ms };
+                let newer = QuotaId::Account { account, period_start_ms: before.period_start_ms };
                 newer > *id && stats.quotas.contains_key(&newer)
             };
-            if self.quota_use.get(&id.account).is_some_and(|before| *before == used || superseded(before)) {
+            if self.quota_use.get(&account).is_some_and(|before| *before == used || superseded(before)) {
                 continue;
             }
-            changed.push((id.account, used));
+            changed.push((account, used));
             if quota.used_bytes >= quota.limit_bytes {
-                spent.push(Owner::Account(id.account));
+                spent.push(Owner::Account(account));
             }
         }
-        let counted: HashSet<AccountId> = stats.quotas.keys().map(|id| id.account).collect();
+        let counted: HashSet<AccountId> = of_accounts().map(|(_, account, _, _)| account).collect();
         self.quota_use.retain(|account, _| counted.contains(account));
         if changed.is_empty() {
             return Ok(());
@@ -233,7 +239,7 @@ fn account_counts(stats: &Stats) -> Counts {
         match counter {
             Counter::AccountUp(id) => counts.entry(*id).or_default().up = count.bytes,
             Counter::AccountDown(id) => counts.entry(*id).or_default().down = count.bytes,
-            Counter::ServerNat(_) | Counter::ServerInternal(_) => {}
+            Counter::ServerNat(_) | Counter::ServerInternal(_) | Counter::SessionUp(_) | Counter::SessionDown(_) => {}
         }
     }
     counts

@@ -341,7 +341,7 @@ async fn a_spent_quota_closes_the_account_and_a_raised_one_opens_it() {
     let quota = Quota { bytes: 1_000_000, period: QuotaPeriod::Day };
     let mut account = rig.add_with(2, |account| account.quota = Some(quota)).await;
     let (start, _) = QuotaPeriod::Day.bounds_ms(clock::now_ms(), &TimeZone::UTC);
-    rig.kernel.set_quota(QuotaId { account: account.id, period_start_ms: start }, 1_200_000);
+    rig.kernel.set_quota(QuotaId::Account { account: account.id, period_start_ms: start }, 1_200_000);
     meter.collect().await;
     soon("its peer goes", || !rig.kernel.is_granted(address(2).into())).await;
     let stored = rig.store.accounts_by_ids(&[account.id]).await.unwrap().remove(0);

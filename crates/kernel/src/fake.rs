@@ -19,7 +19,7 @@ use doorward_policy::{
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
-use crate::{Error, Host, Kernel};
+use crate::{Error, Event, Host, Kernel};
 
 /// A kernel in memory.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Fake(FakeHandle);
 #[derive(Debug, Clone)]
 pub struct FakeHandle {
     model: Arc<Mutex<Model>>,
-    drifted: Arc<Notify>,
+    told: Arc<Notify>,
 }
 
 /// How often the port was used.
@@ -52,7 +52,7 @@ struct Model {
     host: Host,
     failing: BTreeSet<Key>,
     unreadable: bool,
-    drift: VecDeque<String>,
+    events: VecDeque<Event>,
     calls: Calls,
     log: Vec<Change>,
     /// How many map elements name an object.
@@ -70,7 +70,7 @@ impl Fake {
             host.addresses.extend("127.0.0.1/8".parse::<IpNet>().map(|net| (lo, net)));
         }
         let model = Model { host, ..Model::default() };
-        let handle = FakeHandle { model: Arc::new(Mutex::new(model)), drifted: Arc::new(Notify::new()) };
+        let handle = FakeHandle { model: Arc::new(Mutex::new(model)), told: Arc::new(Notify::new()) };
         (Self(handle.clone()), handle)
     }
 }
@@ -92,12 +92,12 @@ impl Kernel for Fake {
         if model.unreadable { Err(Error::new("read the host: told to fail")) } else { Ok(model.host.clone()) }
     }
 
-    async fn drift(&mut self) -> String {
+    async fn event(&mut self) -> Event {
         loop {
-            let told = self.0.lock().drift.pop_front();
+            let told = self.0.lock().events.pop_front();
             match told {
-                Some(text) => return text,
-                None => self.0.drifted.notified().await,
+                Some(event) => return event,
+                None => self.0.told.notified().await,
             }
         }
     }
@@ -208,8 +208,13 @@ impl FakeHandle {
 
     /// Lets the kernel report a change that is not ours.
     pub fn drift(&self, text: impl Into<String>) {
-        self.lock().drift.push_back(text.into());
-        self.drifted.notify_one();
+        self.tell(Event::Drifted(text.into()));
+    }
+
+    /// Lets the kernel report anything.
+    pub fn tell(&self, event: Event) {
+        self.lock().events.push_back(event);
+        self.told.notify_one();
     }
 
     /// How often the port was used.
@@ -229,7 +234,7 @@ impl Model {
     fn observe(&mut self, scope: Scope) -> Result<Observed, Error> {
         match scope {
             Scope::Everything => self.calls.observe_all += 1,
-            Scope::Counters | Scope::Peers(_) | Scope::Shaping(_) => self.calls.observe_part += 1,
+            Scope::Counters | Scope::Guests | Scope::Peers(_) | Scope::Shaping(_) => self.calls.observe_part += 1,
         }
         if self.unreadable {
             return Err(Error::new("read the kernel: told to fail"));
@@ -239,7 +244,14 @@ impl Model {
         let (items, stats) = match scope {
             Scope::Everything => (self.items.clone(), all),
             Scope::Counters => {
-                (Items::default(), Stats { counters: all.counters, quotas: all.quotas, ..Stats::default() })
+                let Stats { counters, quotas, seen, .. } = all;
+                (Items::default(), Stats { counters, quotas, seen, ..Stats::default() })
+            }
+            Scope::Guests => {
+                let Stats { mut counters, mut quotas, seen, .. } = all;
+                counters.retain(|counter, _| matches!(counter, Counter::SessionUp(_) | Counter::SessionDown(_)));
+                quotas.retain(|id, _| matches!(id, QuotaId::Grant { .. }));
+                (Items::default(), Stats { counters, quotas, seen, ..Stats::default() })
             }
             Scope::Peers(of) => {
                 let (mut tunnels, mut peers) = (all.tunnels, all.peers);
@@ -285,7 +297,7 @@ impl Model {
             Item::Address(name, _) => Key::Tunnel(*name),
             Item::Class(id, _) => Key::Root(id.interface),
             Item::CountUp(_, counter) | Item::CountDown(_, counter) => Key::Counter(*counter),
-            Item::QuotaOf(_, quota) => Key::Quota(*quota),
+            Item::QuotaOf(_, _, quota) => Key::Quota(*quota),
             Item::Peer(id, _) => Key::Tunnel(id.interface),
             Item::Skeleton(_)
             | Item::Sysctl(_)
@@ -295,6 +307,12 @@ impl Model {
             | Item::Quota(..)
             | Item::Granted(..)
             | Item::ClassOf(..)
+            | Item::Device(..)
+            | Item::Garden(..)
+            | Item::AllowedMac(..)
+            | Item::BlockedMac(..)
+            | Item::GuestAddress(..)
+            | Item::Isolated(_)
             | Item::Forward(..) => return None,
         };
         (!self.items.0.contains_key(&needed)).then_some(needed)
@@ -326,6 +344,12 @@ impl Model {
             | Item::CountDown(..)
             | Item::QuotaOf(..)
             | Item::ClassOf(..)
+            | Item::Device(..)
+            | Item::Garden(..)
+            | Item::AllowedMac(..)
+            | Item::BlockedMac(..)
+            | Item::GuestAddress(..)
+            | Item::Isolated(_)
             | Item::Forward(..) => {}
         }
         self.items.put(item);
@@ -376,15 +400,44 @@ impl Model {
             | Key::Granted(_)
             | Key::CountUp(_)
             | Key::CountDown(_)
-            | Key::QuotaOf(_)
+            | Key::QuotaOf(..)
             | Key::ClassOf(_)
+            | Key::Device(..)
+            | Key::Garden(..)
+            | Key::AllowedMac(..)
+            | Key::BlockedMac(..)
+            | Key::GuestAddress(..)
+            | Key::Isolated(_)
             | Key::Forward(_) => {}
         }
     }
 
     /// Grants end by themselves, as timeouts do in Linux.
     fn expire(&mut self, now_ms: i64) {
-        self.items.0.retain(|_, item| !matches!(item, Item::Granted(_, Expiry::At(end)) if *end <= now_ms));
+        self.items.0.retain(|_, item| match item {
+            Item::Granted(_, expiry) | Item::Device(_, _, expiry) | Item::Garden(_, _, expiry) => match expiry {
+                Expiry::Never => true,
+                Expiry::At(end) => *end > now_ms,
+            },
+            Item::Skeleton(_)
+            | Item::Sysctl(_)
+            | Item::Tunnel(..)
+            | Item::Address(..)
+            | Item::Root(_)
+            | Item::Class(..)
+            | Item::Counter(_)
+            | Item::Quota(..)
+            | Item::CountUp(..)
+            | Item::CountDown(..)
+            | Item::QuotaOf(..)
+            | Item::ClassOf(..)
+            | Item::Forward(..)
+            | Item::AllowedMac(..)
+            | Item::BlockedMac(..)
+            | Item::GuestAddress(..)
+            | Item::Isolated(_)
+            | Item::Peer(..) => true,
+        });
     }
 }
 
@@ -392,7 +445,7 @@ impl Model {
 fn named_object(item: &Item) -> Option<Key> {
     match item {
         Item::CountUp(_, counter) | Item::CountDown(_, counter) => Some(Key::Counter(*counter)),
-        Item::QuotaOf(_, quota) => Some(Key::Quota(*quota)),
+        Item::QuotaOf(_, _, quota) => Some(Key::Quota(*quota)),
         Item::Skeleton(_)
         | Item::Sysctl(_)
         | Item::Tunnel(..)
@@ -404,6 +457,12 @@ fn named_object(item: &Item) -> Option<Key> {
         | Item::Granted(..)
         | Item::ClassOf(..)
         | Item::Forward(..)
+        | Item::Device(..)
+        | Item::Garden(..)
+        | Item::AllowedMac(..)
+        | Item::BlockedMac(..)
+        | Item::GuestAddress(..)
+        | Item::Isolated(_)
         | Item::Peer(..) => None,
     }
 }
@@ -442,9 +501,9 @@ mod tests {
         let (mut fake, handle) = Fake::new();
         handle.drift("one");
         handle.drift("two");
-        assert_eq!(fake.drift().await, "one");
-        assert_eq!(fake.drift().await, "two");
-        let nothing = tokio::time::timeout(std::time::Duration::from_millis(10), fake.drift()).await;
+        assert_eq!(fake.event().await, Event::Drifted("one".to_owned()));
+        assert_eq!(fake.event().await, Event::Drifted("two".to_owned()));
+        let nothing = tokio::time::timeout(std::time::Duration::from_millis(10), fake.event()).await;
         assert!(nothing.is_err());
     }
 

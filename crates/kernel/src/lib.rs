@@ -6,11 +6,13 @@
 #[cfg(feature = "fake")]
 pub mod fake;
 pub mod linux;
+pub mod neighbours;
 pub mod nft;
 pub mod probe;
 pub mod tunnel;
 
 mod conntrack;
+mod guest_net;
 mod link;
 mod names;
 mod originals;
@@ -23,6 +25,7 @@ mod watch;
 use std::future::Future;
 
 use doorward_policy::{
+    item::QuotaId,
     name::IfName,
     observed::{Observed, Scope},
     plan::Change,
@@ -62,10 +65,19 @@ pub trait Kernel: Send + 'static {
     /// Reads what the host itself has.
     fn host(&mut self) -> impl Future<Output = Result<Host, Error>> + Send;
 
-    /// Waits until somebody else changed something that is ours (a flushed table, a deleted interface or qdisc, an
-    /// ended tunnel process, a moved default route) and says what. Our own changes are not reported. Safe to drop
-    /// and call again: nothing gets lost.
-    fn drift(&mut self) -> impl Future<Output = String> + Send;
+    /// Waits until something happened that nobody asked for. Our own changes are not reported. Safe to drop and call
+    /// again: nothing gets lost.
+    fn event(&mut self) -> impl Future<Output = Event> + Send;
+}
+
+/// What a kernel tells by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody else changed something that is ours (a flushed table, a deleted interface or qdisc, an ended tunnel
+    /// process, a moved default route): what, in words.
+    Drifted(String),
+    /// Quotas were used up to the last byte; what draws on them passes no more.
+    Spent(Vec<QuotaId>),
 }
 
 /// What the host has without us.

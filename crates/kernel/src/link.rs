@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use doorward_policy::name::IfName;
 use ipnet::IpNet;
 use nlink::netlink::{
-    Connection, Route,
+    AttrIter, Connection, Route,
     addr::{Ipv4Address, Ipv6Address},
     messages::{AddressMessage, LinkMessage},
 };
@@ -21,6 +21,17 @@ pub(crate) struct Link {
     pub(crate) up: bool,
     /// Bytes.
     pub(crate) mtu: u32,
+    /// What it is a port of, if it is one of a bridge.
+    pub(crate) port: Option<Port>,
+}
+
+/// A port of a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Port {
+    /// Index of the bridge.
+    pub(crate) bridge: u32,
+    /// It reaches no other isolated port.
+    pub(crate) isolated: bool,
 }
 
 /// Interfaces by index.
@@ -48,7 +59,17 @@ pub(crate) async fn by_index(route: &Connection<Route>, index: u32) -> Result<Op
 fn link(message: &LinkMessage) -> Option<Link> {
     let name = message.name()?.parse().ok()?;
     let ours = message.alias() == Some(ALIAS);
-    Some(Link { name, ours, up: message.is_up(), mtu: message.mtu().unwrap_or(0) })
+    Some(Link { name, ours, up: message.is_up(), mtu: message.mtu().unwrap_or(0), port: port(message) })
+}
+
+/// `IFLA_BRPORT_ISOLATED` of linux/if_link.h.
+const IFLA_BRPORT_ISOLATED: u16 = 33;
+
+fn port(message: &LinkMessage) -> Option<Port> {
+    let info = message.link_info().filter(|info| info.slave_kind() == Some("bridge"))?;
+    let mut options = AttrIter::new(info.slave_data().unwrap_or_default());
+    let isolated = options.any(|(kind, value)| kind & 0x3fff == IFLA_BRPORT_ISOLATED && value.first() == Some(&1));
+    Some(Port { bridge: message.master()?, isolated })
 }
 
 /// Sets the MTU and switches the interface on.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use doorward_policy::{
-    item::{Item, Items, PeerId, TunnelSpec},
+    item::{Counter, Item, Items, PeerId, QuotaId, TunnelSpec},
     key::PrivateKey,
     name::IfName,
     observed::{Observed, Scope, Stats, TunnelStats},
@@ -16,8 +16,9 @@ use doorward_policy::{
 use nlink::netlink::{Connection, Protocol, Route};
 
 use crate::{
-    Error, Host, Kernel,
+    Error, Event, Host, Kernel,
     conntrack::{self, Doomed},
+    guest_net,
     link::{self, Link, Links},
     nft::{Nft, NftOwner},
     originals::Originals,
@@ -120,6 +121,7 @@ impl Linux {
             }
             failures.extend(shaping::remove_root(&self.route, &mut self.originals, name).await.err());
         }
+        failures.extend(guest_net::restore_all(&self.route, &mut self.originals).await);
         failures.extend(self.nft.down().await.err());
         failures.extend(sysctl::restore_all(&mut self.originals).err());
         failures.into_iter().next().map_or(Ok(()), Err)
@@ -133,7 +135,9 @@ impl Linux {
         self.nft.observe(&mut items, &mut stats).await?;
         let links = link::all(&self.route).await?;
         self.observe_tunnels(&links, None, &mut items, &mut stats).await;
-        for (index, net) in link::addresses(&self.route).await? {
+        let addresses = link::addresses(&self.route).await?;
+        guest_net::observe(&links, &addresses, &self.originals, &mut items);
+        for (index, net) in addresses {
             if let Some(link) = links.get(&index).filter(|link| link.ours)
                 && !link::is_automatic(&net)
             {
@@ -249,6 +253,10 @@ impl Linux {
                     link::put_address(&self.route, *name, *net).await
                 }
                 Item::Root(name) => self.put_root(*name).await,
+                Item::GuestAddress(name, net) => {
+                    guest_net::put_address(&self.route, &mut self.originals, *name, *net).await
+                }
+                Item::Isolated(bridge) => guest_net::isolate(&self.route, &mut self.originals, *bridge).await,
                 Item::Skeleton(_)
                 | Item::Class(..)
                 | Item::Counter(_)
@@ -259,6 +267,10 @@ impl Linux {
                 | Item::QuotaOf(..)
                 | Item::ClassOf(..)
                 | Item::Forward(..)
+                | Item::Device(..)
+                | Item::Garden(..)
+                | Item::AllowedMac(..)
+                | Item::BlockedMac(..)
                 | Item::Peer(..) => Err(misplaced(change)),
             },
             Change::Remove(item) => match item {
@@ -269,6 +281,10 @@ impl Linux {
                     Some(_) | None => Ok(()),
                 },
                 Item::Root(name) => self.remove_root(*name).await,
+                Item::GuestAddress(name, net) => {
+                    guest_net::remove_address(&self.route, &mut self.originals, *name, *net).await
+                }
+                Item::Isolated(bridge) => guest_net::join(&self.route, &mut self.originals, *bridge).await,
                 Item::Skeleton(_)
                 | Item::Class(..)
                 | Item::Counter(_)
@@ -279,6 +295,10 @@ impl Linux {
                 | Item::QuotaOf(..)
                 | Item::ClassOf(..)
                 | Item::Forward(..)
+                | Item::Device(..)
+                | Item::Garden(..)
+                | Item::AllowedMac(..)
+                | Item::BlockedMac(..)
                 | Item::Peer(..) => Err(misplaced(change)),
             },
         }
@@ -383,6 +403,11 @@ impl Kernel for Linux {
         match scope {
             Scope::Everything => return self.observe_everything().await,
             Scope::Counters => self.nft.observe_counters(&mut stats).await?,
+            Scope::Guests => {
+                self.nft.observe_counters(&mut stats).await?;
+                stats.counters.retain(|counter, _| matches!(counter, Counter::SessionUp(_) | Counter::SessionDown(_)));
+                stats.quotas.retain(|id, _| matches!(id, QuotaId::Grant { .. }));
+            }
             Scope::Peers(only) => {
                 let links = link::all(&self.route).await?;
                 self.observe_tunnels(&links, only, &mut items, &mut stats).await;
@@ -424,8 +449,12 @@ impl Kernel for Linux {
         Ok(Host { wans, addresses })
     }
 
-    async fn drift(&mut self) -> String {
+    async fn event(&mut self) -> Event {
         loop {
+            let spent = self.watch.take_spent();
+            if !spent.is_empty() {
+                return Event::Spent(spent);
+            }
             self.suspicions.extend(self.watch.take());
             if !self.suspicions.is_empty() {
                 tokio::time::sleep(GATHER).await;
@@ -437,12 +466,12 @@ impl Kernel for Linux {
                 // Only now: a caller who gave up before will hear it next time.
                 self.suspicions.clear();
                 if !found.is_empty() {
-                    return found.join("; ");
+                    return Event::Drifted(found.join("; "));
                 }
             }
             tokio::select! {
                 () = self.watch.raised() => {}
-                name = self.tunnels.ended() => return format!("the tunnel process of {name} ended"),
+                name = self.tunnels.ended() => return Event::Drifted(format!("the tunnel process of {name} ended")),
             }
         }
     }
@@ -468,10 +497,19 @@ fn section(change: &Change) -> Section {
             | Item::CountDown(..)
             | Item::QuotaOf(..)
             | Item::ClassOf(..)
-            | Item::Forward(..) => Section::Nft,
+            | Item::Forward(..)
+            | Item::Device(..)
+            | Item::Garden(..)
+            | Item::AllowedMac(..)
+            | Item::BlockedMac(..) => Section::Nft,
             Item::Class(..) => Section::Classes,
             Item::Peer(id, _) => Section::Peers(id.interface),
-            Item::Sysctl(_) | Item::Tunnel(..) | Item::Address(..) | Item::Root(_) => Section::Single,
+            Item::Sysctl(_)
+            | Item::Tunnel(..)
+            | Item::Address(..)
+            | Item::Root(_)
+            | Item::GuestAddress(..)
+            | Item::Isolated(_) => Section::Single,
         },
     }
 }

@@ -20,7 +20,7 @@ use nlink::netlink::{
 };
 
 use self::{
-    members::{Member, Step},
+    members::{Member, Step, Version},
     skeleton::{Standing, TUNNELS, WANS},
 };
 use crate::{Error, names, names::TABLE};
@@ -116,18 +116,36 @@ impl Nft {
                 self.ready = false;
                 continue;
             }
-            let elements = self.elements(member.name()).await?;
-            elements.iter().filter_map(|e| members::read_element(member, e, now_ms)).for_each(|item| items.put(item));
+            // What rules fill is read for its times alone.
+            if member.dynamic().is_none() {
+                let elements = self.elements(member.name()).await?;
+                let read = elements.iter().filter_map(|e| members::read_element(member, e, now_ms));
+                read.for_each(|item| items.put(item));
+            }
         }
-        Ok(())
+        self.observe_seen(&sets, stats).await
     }
 
-    /// Reads counters and quotas.
+    /// Reads counters and quotas, and when guests were last seen.
     pub(crate) async fn observe_counters(&mut self, stats: &mut Stats) -> Result<(), Error> {
         match self.table().await? {
             Table::Missing => Ok(()),
-            Table::Ours | Table::Orphan | Table::Ownerless => self.observe_objects(&mut Items::default(), stats).await,
+            Table::Ours | Table::Orphan | Table::Ownerless => {
+                self.observe_objects(&mut Items::default(), stats).await?;
+                let sets = self.sets().await?;
+                self.observe_seen(&sets, stats).await
+            }
         }
+    }
+
+    async fn observe_seen(&self, sets: &[SetInfo], stats: &mut Stats) -> Result<(), Error> {
+        for member in [Member::Seen(Version::V4), Member::Seen(Version::V6)] {
+            if sets.iter().any(|set| set.name == member.name() && member.is(set)) {
+                let elements = self.elements(member.name()).await?;
+                elements.iter().for_each(|element| members::read_seen(element, stats));
+            }
+        }
+        Ok(())
     }
 
     /// Carries out changes of the skeleton, members and objects, in order: one result for each.
@@ -396,7 +414,7 @@ fn batch_length(changes: &[Change]) -> usize {
     let mut steps = 0;
     let fits = |change: &&Change| {
         steps += match change {
-            Change::Add(Item::Granted(..)) | Change::Replace { .. } => 2,
+            Change::Add(Item::Granted(..) | Item::Device(..) | Item::Garden(..)) | Change::Replace { .. } => 2,
             Change::Add(_) | Change::Remove(_) => 1,
         };
         steps <= STEPS_PER_TRANSACTION && !matches!(item(change), Item::Skeleton(_))

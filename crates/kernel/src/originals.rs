@@ -1,13 +1,14 @@
 //! What the host had before we changed it, kept in a file so that `doorward down` can put it back, also after a crash.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
 
 use doorward_policy::name::IfName;
+use ipnet::IpNet;
 
 use crate::Error;
 
@@ -30,19 +31,36 @@ pub(crate) struct FormerRoot {
     pub(crate) options: Vec<u8>,
 }
 
+/// Whose an address of a guest interface is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Giver {
+    /// We gave it to the interface, or were about to.
+    Us,
+    /// It was there before us.
+    Others,
+}
+
 /// The file in the state folder, and what it says.
 #[derive(Debug)]
 pub(crate) struct Originals {
     file: PathBuf,
     settings: BTreeMap<String, HeldSetting>,
     roots: BTreeMap<IfName, Option<FormerRoot>>,
+    addresses: BTreeMap<(IfName, IpNet), Giver>,
+    isolated: BTreeMap<IfName, BTreeSet<IfName>>,
 }
 
 impl Originals {
     /// Reads the file, if there is one.
     pub(crate) fn open(state_dir: &Path) -> Result<Self, Error> {
         let file = state_dir.join("originals");
-        let mut originals = Self { file, settings: BTreeMap::new(), roots: BTreeMap::new() };
+        let mut originals = Self {
+            file,
+            settings: BTreeMap::new(),
+            roots: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            isolated: BTreeMap::new(),
+        };
         let failed = |e| Error::caused(format!("read {}", originals.file.display()), e);
         let text = match fs::metadata(&originals.file) {
             Ok(meta) if meta.len() > MAX_BYTES => {
@@ -101,6 +119,41 @@ impl Originals {
         if self.roots.remove(&interface).is_some() { self.write() } else { Ok(()) }
     }
 
+    /// Addresses that guest interfaces are to have.
+    pub(crate) fn addresses(&self) -> &BTreeMap<(IfName, IpNet), Giver> {
+        &self.addresses
+    }
+
+    /// Bridges whose ports are to be isolated, with those ports that were not before us.
+    pub(crate) fn isolated(&self) -> &BTreeMap<IfName, BTreeSet<IfName>> {
+        &self.isolated
+    }
+
+    /// Notes an address before it is given. One of others that they took away becomes ours.
+    pub(crate) fn hold_address(&mut self, interface: IfName, net: IpNet, giver: Giver) -> Result<(), Error> {
+        if self.addresses.insert((interface, net), giver) == Some(giver) { Ok(()) } else { self.write() }
+    }
+
+    /// Forgets an address that was taken away.
+    pub(crate) fn release_address(&mut self, interface: IfName, net: IpNet) -> Result<(), Error> {
+        if self.addresses.remove(&(interface, net)).is_some() { self.write() } else { Ok(()) }
+    }
+
+    /// Notes ports of a bridge before they are isolated, beside those that were noted already.
+    pub(crate) fn hold_isolated(&mut self, bridge: IfName, ports: BTreeSet<IfName>) -> Result<(), Error> {
+        let known = self.isolated.get(&bridge);
+        if known.is_some_and(|known| ports.is_subset(known)) {
+            return Ok(());
+        }
+        self.isolated.entry(bridge).or_default().extend(ports);
+        self.write()
+    }
+
+    /// Forgets a bridge whose ports were put back.
+    pub(crate) fn release_isolated(&mut self, bridge: IfName) -> Result<(), Error> {
+        if self.isolated.remove(&bridge).is_some() { self.write() } else { Ok(()) }
+    }
+
     fn take(&mut self, line: &str) -> Option<()> {
         let mut words = line.split(' ');
         match words.next()? {
@@ -123,6 +176,21 @@ impl Originals {
                 };
                 self.roots.insert(interface, former);
             }
+            "address" => {
+                let interface = words.next()?.parse().ok()?;
+                let net = words.next()?.parse().ok()?;
+                let giver = match words.next()? {
+                    "ours" => Giver::Us,
+                    "theirs" => Giver::Others,
+                    _ => return None,
+                };
+                self.addresses.insert((interface, net), giver);
+            }
+            "isolated" => {
+                let bridge = words.next()?.parse().ok()?;
+                let ports = words.by_ref().map(|word| word.parse().ok()).collect::<Option<BTreeSet<IfName>>>()?;
+                self.isolated.insert(bridge, ports);
+            }
             _ => return None,
         }
         Some(())
@@ -139,6 +207,18 @@ impl Originals {
                 None => text += &format!("root {interface} -\n"),
                 Some(former) => text += &format!("root {interface} {} {}\n", former.kind, to_hex(&former.options)),
             }
+        }
+        for ((interface, net), giver) in &self.addresses {
+            let giver = match giver {
+                Giver::Us => "ours",
+                Giver::Others => "theirs",
+            };
+            text += &format!("address {interface} {net} {giver}\n");
+        }
+        for (bridge, ports) in &self.isolated {
+            text += &format!("isolated {bridge}");
+            ports.iter().for_each(|port| text += &format!(" {port}"));
+            text += "\n";
         }
         self.replace_file(&text).map_err(|e| Error::caused(format!("write {}", self.file.display()), e))
     }
@@ -181,22 +261,41 @@ mod tests {
         first.hold_setting("net/ipv6/conf/eth0/accept_ra", 2, None).unwrap();
         first.hold_root(eth0, Some(former.clone())).unwrap();
         first.hold_root(eth0, None).unwrap();
+        let (guests, port): (IfName, IfName) = ("guests".parse().unwrap(), "port1".parse().unwrap());
+        let net: IpNet = "10.5.0.1/16".parse().unwrap();
+        first.hold_address(guests, net, Giver::Others).unwrap();
+        first.hold_address(guests, net, Giver::Us).unwrap();
+        first.hold_isolated(guests, [port].into()).unwrap();
+        first.hold_isolated(guests, [eth0].into()).unwrap();
+        first.hold_isolated(eth0, BTreeSet::new()).unwrap();
 
         let mut again = Originals::open(folder.path()).unwrap();
         let forward = HeldSetting { wanted: 1, before: Some("0".to_owned()) };
         assert_eq!(again.settings().get("net/ipv4/ip_forward"), Some(&forward));
         assert_eq!(again.settings().get("net/ipv6/conf/eth0/accept_ra").unwrap().before, None);
         assert_eq!(again.roots().get(&eth0), Some(&Some(former)));
+        assert_eq!(again.addresses(), &BTreeMap::from([((guests, net), Giver::Us)]));
+        assert_eq!(again.isolated(), &BTreeMap::from([(guests, [port, eth0].into()), (eth0, BTreeSet::new())]));
+        again.release_address(guests, net).unwrap();
+        again.release_isolated(guests).unwrap();
         again.release_setting("net/ipv4/ip_forward").unwrap();
         again.release_root(eth0).unwrap();
         let last = Originals::open(folder.path()).unwrap();
         assert_eq!((last.settings().len(), last.roots().len()), (1, 0));
+        assert_eq!((last.addresses().len(), last.isolated().len()), (0, 1));
     }
 
     #[test]
     fn a_damaged_file_is_an_error_and_not_forgotten() {
         let folder = tempfile::tempdir().unwrap();
-        for text in ["nonsense\n", "setting x\n", "root eth0 sfq 0\n", "root eth0 sfq zz\n"] {
+        for text in [
+            "nonsense\n",
+            "setting x\n",
+            "root eth0 sfq 0\n",
+            "root eth0 sfq zz\n",
+            "address eth0 10.0.0.1/8\n",
+            "address eth0 x ours\n",
+        ] {
             fs::write(folder.path().join("originals"), text).unwrap();
             assert!(Originals::open(folder.path()).is_err(), "{text}");
         }

@@ -18,7 +18,7 @@ pub(crate) fn observe(originals: &Originals, items: &mut Items) -> Result<(), Er
         let Some(key) = key(path) else { continue };
         // A kernel without the setting holds what we want of it: nothing.
         let value = read(path)?.map_or(held.wanted, |text| text.parse().unwrap_or(0));
-        items.put(Item::Sysctl(Sysctl { key, value: normal(key, value) }));
+        items.put(Item::Sysctl(Sysctl { key, value: normal(key, value, held.wanted) }));
     }
     Ok(())
 }
@@ -68,11 +68,12 @@ fn raise(originals: &mut Originals, path: &str, least: u64) -> Result<(), Error>
     }
 }
 
-/// Any other number than 0 switches forwarding on.
-fn normal(key: SysctlKey, value: u64) -> u64 {
+/// Any other number than 0 switches forwarding on; tables that are larger than wanted are fine.
+fn normal(key: SysctlKey, value: u64, wanted: u64) -> u64 {
     match key {
         SysctlKey::ForwardV4 | SysctlKey::ForwardV6 => value.min(1),
         SysctlKey::AcceptRa(_) => value,
+        SysctlKey::NeighboursV4(_) | SysctlKey::NeighboursV6(_) => value.min(wanted),
     }
 }
 
@@ -81,7 +82,9 @@ fn key(path: &str) -> Option<SysctlKey> {
         let name = path.strip_prefix("net/ipv6/conf/")?.strip_suffix("/accept_ra")?;
         Some(SysctlKey::AcceptRa(name.parse().ok()?))
     };
-    [SysctlKey::ForwardV4, SysctlKey::ForwardV6].into_iter().find(|key| key.path() == path).or_else(accept_ra)
+    let thresholds = (1..=3).flat_map(|step| [SysctlKey::NeighboursV4(step), SysctlKey::NeighboursV6(step)]);
+    let mut fixed = [SysctlKey::ForwardV4, SysctlKey::ForwardV6].into_iter().chain(thresholds);
+    fixed.find(|key| key.path() == path).or_else(accept_ra)
 }
 
 fn file(path: &str) -> PathBuf {
@@ -113,7 +116,9 @@ mod tests {
     #[test]
     fn a_path_leads_back_to_its_key() {
         let wan = "eth0.100".parse().unwrap();
-        for one in [SysctlKey::ForwardV4, SysctlKey::ForwardV6, SysctlKey::AcceptRa(wan)] {
+        let thresholds = (1..=3).flat_map(|step| [SysctlKey::NeighboursV4(step), SysctlKey::NeighboursV6(step)]);
+        for one in [SysctlKey::ForwardV4, SysctlKey::ForwardV6, SysctlKey::AcceptRa(wan)].into_iter().chain(thresholds)
+        {
             assert_eq!(key(&one.path()), Some(one));
         }
         assert_eq!(key("net/core/rmem_max"), None);

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use doorward_policy::item::QuotaId;
 use nlink::netlink::{
     AttrIter, FromNetlink, MessageIter, NetlinkSocket, NlMsgHdr, NlMsgType, Protocol,
     messages::{AddressMessage, LinkMessage, RouteMessage, TcMessage},
@@ -16,7 +17,7 @@ use nlink::netlink::{
 };
 use tokio::{sync::Notify, task::JoinHandle};
 
-use crate::{Error, names::TABLE};
+use crate::{Error, names, names::TABLE};
 
 /// Room for the echo of many of our own changes.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
@@ -26,6 +27,10 @@ const NFNLGRP_NFTABLES: u32 = 7;
 const SUBSYSTEM_NFTABLES: u16 = 10;
 const NFT_MSG_NEWGEN: u16 = 15;
 const NFPROTO_INET: u8 = 1;
+const NFT_MSG_NEWOBJ: u16 = 18;
+const NFTA_OBJ_NAME: u16 = 2;
+const NFTA_OBJ_TYPE: u16 = 3;
+const NFT_OBJECT_QUOTA: u32 = 2;
 
 /// Something that may have happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +56,8 @@ struct State {
     tunnels: BTreeMap<u32, u32>,
     shaped: BTreeSet<u32>,
     suspicions: BTreeSet<Suspicion>,
+    /// Quotas that ran out.
+    spent: BTreeSet<QuotaId>,
 }
 
 #[derive(Debug, Default)]
@@ -157,7 +164,12 @@ impl Watch {
         std::mem::take(&mut self.shared.lock().suspicions)
     }
 
-    /// Waits until a suspicion may have been raised since the last `take`.
+    /// Takes all quotas that ran out so far.
+    pub(crate) fn take_spent(&self) -> Vec<QuotaId> {
+        std::mem::take(&mut self.shared.lock().spent).into_iter().collect()
+    }
+
+    /// Waits until something may have been told since the last `take`.
     pub(crate) async fn raised(&self) {
         self.shared.raised.notified().await;
     }
@@ -188,16 +200,29 @@ async fn receive(socket: NetlinkSocket, shared: Arc<Shared>, handle: impl Fn(&Nl
 /// Our own transactions bear our port; what the kernel itself does (an element that times out, a quota used up) none.
 fn suspect_table(shared: &Shared, our_port: u32, header: &NlMsgHdr, body: &[u8]) {
     let message = header.nlmsg_type & 0xff;
-    let foreign = header.nlmsg_pid != 0 && header.nlmsg_pid != our_port;
-    if header.nlmsg_type >> 8 != SUBSYSTEM_NFTABLES || message == NFT_MSG_NEWGEN || !foreign {
+    if header.nlmsg_type >> 8 != SUBSYSTEM_NFTABLES || message == NFT_MSG_NEWGEN || header.nlmsg_pid == our_port {
         return;
     }
     // `struct nfgenmsg`, then attributes, of which number 1 is the table's name for every kind of message.
     let Some((nfgenmsg, attributes)) = body.split_at_checked(4) else { return };
-    let name = AttrIter::new(attributes).find(|(kind, _)| *kind == 1).map(|(_, name)| name);
-    let is_ours = name.and_then(|name| name.strip_suffix(&[0])).is_some_and(|name| name == TABLE.as_bytes());
-    if nfgenmsg.first() == Some(&NFPROTO_INET) && is_ours {
-        shared.raise(Suspicion::Table);
+    let find = |wanted| AttrIter::new(attributes).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    if find(1).and_then(|name| name.strip_suffix(&[0])) != Some(TABLE.as_bytes()) {
+        return;
+    }
+    if header.nlmsg_pid != 0 {
+        if nfgenmsg.first() == Some(&NFPROTO_INET) {
+            shared.raise(Suspicion::Table);
+        }
+        return;
+    }
+    // The version of IP here is that of the packet that was too much.
+    let name = find(NFTA_OBJ_NAME).and_then(|name| std::str::from_utf8(name.strip_suffix(&[0])?).ok());
+    if message == NFT_MSG_NEWOBJ
+        && find(NFTA_OBJ_TYPE) == Some(&NFT_OBJECT_QUOTA.to_be_bytes()[..])
+        && let Some(quota) = name.and_then(names::parse_quota)
+    {
+        shared.lock().spent.insert(quota);
+        shared.raised.notify_one();
     }
 }
 

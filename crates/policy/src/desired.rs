@@ -2,6 +2,8 @@
 //!
 //! Each stored row owns its items, so that a change of one row is planned without looking at the others.
 
+mod guest;
+
 use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -9,6 +11,8 @@ use jiff::tz::TimeZone;
 
 use crate::{
     account::{Account, CurrentQuota},
+    guest::Way,
+    hotspot::Hotspot,
     item::{
         ClassId, Counter, Expiry, ForwardKey, ForwardTo, Item, PeerId, PeerSpec, QuotaId, QuotaSpec, Rate, ServerRules,
         Skeleton, SkeletonRules, Sysctl, SysctlKey, TunnelSpec,
@@ -17,6 +21,8 @@ use crate::{
     name::IfName,
     vpn_server::VpnServer,
 };
+
+pub use self::guest::{grant, hotspot};
 
 /// What of the machine and its settings the answers depend on.
 #[derive(Debug, Clone)]
@@ -30,14 +36,25 @@ pub struct Environment {
     pub zone: TimeZone,
 }
 
-/// What the gateway as a whole needs. With no server there is nothing but an empty skeleton: the host is left alone.
+/// What the gateway as a whole needs. With neither server nor hotspot there is nothing but an empty skeleton: the host
+/// is left alone.
 #[must_use]
-pub fn base<'a>(servers: impl IntoIterator<Item = &'a VpnServer>, environment: &Environment) -> Vec<Item> {
-    let rules =
-        SkeletonRules { wans: environment.wans.clone(), servers: servers.into_iter().map(server_rules).collect() };
-    let any_server = !rules.servers.is_empty();
+pub fn base<'a, 'b>(
+    servers: impl IntoIterator<Item = &'a VpnServer>,
+    hotspots: impl IntoIterator<Item = &'b Hotspot>,
+    environment: &Environment,
+) -> Vec<Item> {
+    let rules = SkeletonRules {
+        wans: environment.wans.clone(),
+        servers: servers.into_iter().map(server_rules).collect(),
+        hotspots: hotspots.into_iter().map(guest::hotspot_rules).collect(),
+    };
+    let (any_server, any_hotspot) = (!rules.servers.is_empty(), !rules.hotspots.is_empty());
     let mut items = vec![Item::Skeleton(Skeleton::of(rules))];
-    if any_server {
+    if any_hotspot {
+        items.extend(guest::neighbour_tables());
+    }
+    if any_server || any_hotspot {
         items.push(Item::Sysctl(Sysctl { key: SysctlKey::ForwardV4, value: 1 }));
         items.push(Item::Sysctl(Sysctl { key: SysctlKey::ForwardV6, value: 1 }));
         let accept_ra = |name: &IfName| Item::Sysctl(Sysctl { key: SysctlKey::AcceptRa(*name), value: 2 });
@@ -114,7 +131,7 @@ pub fn account(
     for address in addresses.iter().copied() {
         items.push(Item::CountUp(address, up));
         items.push(Item::CountDown(address, down));
-        items.extend(quota.map(|(id, _)| Item::QuotaOf(address, id)));
+        items.extend(quota.map(|(id, _)| Item::QuotaOf(address, Way::Total, id)));
         if down_bps.or(up_bps).is_some() {
             items.push(Item::ClassOf(address, minor));
         }
@@ -134,7 +151,7 @@ pub fn account(
 
 fn quota_items(account: &Account, quota: CurrentQuota) -> (QuotaId, QuotaSpec) {
     (
-        QuotaId { account: account.id, period_start_ms: quota.period_start_ms },
+        QuotaId::Account { account: account.id, period_start_ms: quota.period_start_ms },
         QuotaSpec { limit_bytes: quota.limit_bytes, used_bytes: quota.used_bytes },
     )
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     account::AccountId,
+    guest::{GrantId, Mac, SessionId, Way},
     key::{PresharedKey, PrivateKey, PublicKey},
     name::IfName,
     vpn_server::{Protocol, ServerId},
@@ -40,14 +41,27 @@ pub enum Item {
     CountUp(IpAddr, Counter),
     /// The counter of packets to the address.
     CountDown(IpAddr, Counter),
-    /// The quota that the address draws on.
-    QuotaOf(IpAddr, QuotaId),
+    /// A quota that the address draws on; an account's stands in the slot of both ways.
+    QuotaOf(IpAddr, Way, QuotaId),
     /// The minor of the class that packets from and to the address use.
     ClassOf(IpAddr, u16),
     /// Destination NAT.
     Forward(ForwardKey, ForwardTo),
     /// A peer of a tunnel.
     Peer(PeerId, PeerSpec),
+    /// The device may send from the address on a guest network; both must match.
+    Device(IpAddr, Mac, Expiry),
+    /// Guests who are not logged in may reach the TCP port of the address.
+    Garden(IpAddr, u16, Expiry),
+    /// The device needs no login on the guest interface.
+    AllowedMac(IfName, Mac),
+    /// Nothing is taken from the device on the guest interface.
+    BlockedMac(IfName, Mac),
+    /// An address that we give to an interface that is not ours, host part kept. One that stands there already is left
+    /// to whom it belongs.
+    GuestAddress(IfName, IpNet),
+    /// The ports of a bridge do not reach each other; of an interface that is no bridge, nothing.
+    Isolated(IfName),
 }
 
 /// Names an [`Item`]; the kernel holds at most one item per key.
@@ -65,17 +79,45 @@ pub enum Key {
     Granted(IpAddr),
     CountUp(IpAddr),
     CountDown(IpAddr),
-    QuotaOf(IpAddr),
+    QuotaOf(IpAddr, Way),
     ClassOf(IpAddr),
     Forward(ForwardKey),
     Peer(PeerId),
+    Device(IpAddr, Mac),
+    Garden(IpAddr, u16),
+    AllowedMac(IfName, Mac),
+    BlockedMac(IfName, Mac),
+    GuestAddress(IfName, IpNet),
+    Isolated(IfName),
 }
 
 impl Key {
     /// Whether the item lets packets through. All others are there before it.
     #[must_use]
     pub fn opens(&self) -> bool {
-        matches!(self, Self::Granted(_) | Self::Forward(_) | Self::Peer(_))
+        match self {
+            Self::Granted(_)
+            | Self::Forward(_)
+            | Self::Peer(_)
+            | Self::Device(..)
+            | Self::Garden(..)
+            | Self::AllowedMac(..) => true,
+            Self::Skeleton
+            | Self::Sysctl(_)
+            | Self::Tunnel(_)
+            | Self::Address(..)
+            | Self::Root(_)
+            | Self::Class(_)
+            | Self::Counter(_)
+            | Self::Quota(_)
+            | Self::CountUp(_)
+            | Self::CountDown(_)
+            | Self::QuotaOf(..)
+            | Self::ClassOf(_)
+            | Self::BlockedMac(..)
+            | Self::GuestAddress(..)
+            | Self::Isolated(_) => false,
+        }
     }
 }
 
@@ -95,10 +137,16 @@ impl Item {
             Self::Granted(address, _) => Key::Granted(*address),
             Self::CountUp(address, _) => Key::CountUp(*address),
             Self::CountDown(address, _) => Key::CountDown(*address),
-            Self::QuotaOf(address, _) => Key::QuotaOf(*address),
+            Self::QuotaOf(address, way, _) => Key::QuotaOf(*address, *way),
             Self::ClassOf(address, _) => Key::ClassOf(*address),
             Self::Forward(key, _) => Key::Forward(*key),
             Self::Peer(id, _) => Key::Peer(*id),
+            Self::Device(address, mac, _) => Key::Device(*address, *mac),
+            Self::Garden(address, port, _) => Key::Garden(*address, *port),
+            Self::AllowedMac(name, mac) => Key::AllowedMac(*name, *mac),
+            Self::BlockedMac(name, mac) => Key::BlockedMac(*name, *mac),
+            Self::GuestAddress(name, net) => Key::GuestAddress(*name, *net),
+            Self::Isolated(name) => Key::Isolated(*name),
         }
     }
 }
@@ -136,7 +184,7 @@ impl Eq for Skeleton {}
 
 impl Skeleton {
     /// Changes whenever the rendering of the same rules does, so that an upgrade renders them anew.
-    const RENDERING: u32 = 1;
+    const RENDERING: u32 = 2;
 
     /// A skeleton to be rendered.
     #[must_use]
@@ -172,6 +220,27 @@ pub struct SkeletonRules {
     pub wans: Vec<IfName>,
     /// VPN servers, in the order of their ids.
     pub servers: Vec<ServerRules>,
+    /// Hotspots, in the order of their ids.
+    pub hotspots: Vec<HotspotRules>,
+}
+
+/// The rules of one hotspot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HotspotRules {
+    /// Where its guests are.
+    pub interface: IfName,
+    /// The gateway's own address there, with the guests' subnet.
+    pub address: Ipv4Net,
+    /// The same for IPv6.
+    pub address_ipv6: Option<Ipv6Net>,
+    /// Source NAT by masquerade for IPv6; IPv4 always has it.
+    pub nat_ipv6: bool,
+    /// Its guests may not reach each other through the gateway.
+    pub isolated: bool,
+    /// Networks behind interfaces that are no WAN which online guests may reach.
+    pub lan_access: Vec<IpNet>,
+    /// TCP ports of the portal on the gateway's addresses there.
+    pub portal_ports: Vec<u16>,
 }
 
 /// The rules of one VPN server.
@@ -210,6 +279,10 @@ pub enum SysctlKey {
     ForwardV4,
     /// `net.ipv6.conf.all.forwarding`
     ForwardV6,
+    /// `net.ipv4.neigh.default.gc_thresh` 1 to 3. The table is the kernel's own, so a network namespace may not have it.
+    NeighboursV4(u8),
+    /// `net.ipv6.neigh.default.gc_thresh` 1 to 3.
+    NeighboursV6(u8),
 }
 
 impl SysctlKey {
@@ -220,6 +293,8 @@ impl SysctlKey {
             Self::ForwardV4 => "net/ipv4/ip_forward".to_owned(),
             Self::ForwardV6 => "net/ipv6/conf/all/forwarding".to_owned(),
             Self::AcceptRa(name) => format!("net/ipv6/conf/{name}/accept_ra"),
+            Self::NeighboursV4(step) => format!("net/ipv4/neigh/default/gc_thresh{step}"),
+            Self::NeighboursV6(step) => format!("net/ipv6/neigh/default/gc_thresh{step}"),
         }
     }
 }
@@ -259,21 +334,35 @@ pub enum Counter {
     ServerNat(ServerId),
     /// Packets between accounts of a server.
     ServerInternal(ServerId),
+    /// Packets from a guest in a session.
+    SessionUp(SessionId),
+    /// Packets to a guest in a session.
+    SessionDown(SessionId),
 }
 
-/// A named quota object: an account's, in one period.
+/// A named quota object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QuotaId {
-    /// Whose.
-    pub account: AccountId,
-    /// Unix ms; a new period has a new object.
-    pub period_start_ms: i64,
+pub enum QuotaId {
+    /// An account's, in one period.
+    Account {
+        /// Whose.
+        account: AccountId,
+        /// Unix ms; a new period has a new object.
+        period_start_ms: i64,
+    },
+    /// A grant's, shared by all its devices.
+    Grant {
+        /// Whose.
+        grant: GrantId,
+        /// Which way it counts.
+        way: Way,
+    },
 }
 
 /// Bytes allowed. Two are equal when their limits are: `used_bytes` counts only for a quota that is made.
 #[derive(Debug, Clone, Copy)]
 pub struct QuotaSpec {
-    /// Bytes of both directions.
+    /// Bytes: of both directions together, or of the one that the quota's id names.
     pub limit_bytes: u64,
     /// Bytes used before the object is made, at most `limit_bytes`.
     pub used_bytes: u64,

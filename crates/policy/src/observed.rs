@@ -1,6 +1,9 @@
 //! What a kernel reports: the items that it holds for us, and what it counted.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{
     item::{ClassId, Counter, Items, PeerId, QuotaId, QuotaSpec},
@@ -22,8 +25,10 @@ pub struct Observed {
 pub enum Scope {
     /// All that is ours, with counters; the only one that fills [`Observed::items`].
     Everything,
-    /// Counter and quota objects.
+    /// Counter and quota objects, and when guests were last seen.
     Counters,
+    /// Of the same only what is of guests: counters of sessions, quotas of grants, when they were last seen.
+    Guests,
     /// Tunnels and their peers: of one tunnel, or of all.
     Peers(Option<IfName>),
     /// The root qdisc and the classes of an interface.
@@ -37,6 +42,9 @@ pub struct Stats {
     pub counters: BTreeMap<Counter, Count>,
     /// Quota objects; more bytes are used than the limit allows when packets were refused.
     pub quotas: BTreeMap<QuotaId, QuotaSpec>,
+    /// Ms since the last packet from a guest's address, while it was online. An address that is not here sent nothing
+    /// for two days, or nothing ever; one that changed hands may tell of its former device.
+    pub seen: BTreeMap<IpAddr, u64>,
     /// Tunnels.
     pub tunnels: BTreeMap<IfName, TunnelStats>,
     /// Peers.

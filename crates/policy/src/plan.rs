@@ -33,7 +33,10 @@ impl Change {
     /// Whether it lets packets through that did not pass before. In a plan, all that limits them comes earlier.
     #[must_use]
     pub fn opens(&self) -> bool {
-        !matches!(self, Self::Remove(_)) && self.key().opens()
+        match self {
+            Self::Add(_) | Self::Replace { .. } => self.key().opens(),
+            Self::Remove(item) => matches!(item, Item::BlockedMac(..)),
+        }
     }
 
     /// Carries the change out on a model.
@@ -51,22 +54,32 @@ impl Change {
             Self::Remove(item) => match item {
                 // Before the skeleton forgets the interface: without it nothing of it can pass.
                 Item::Tunnel(..) => Phase::CloseTunnels,
-                Item::Granted(..) | Item::Peer(..) | Item::Forward(..) => Phase::Revoke,
+                Item::Granted(..)
+                | Item::Peer(..)
+                | Item::Forward(..)
+                | Item::Device(..)
+                | Item::Garden(..)
+                | Item::AllowedMac(..) => Phase::Revoke,
+                Item::BlockedMac(..) => Phase::Grant,
                 Item::CountUp(..) | Item::CountDown(..) | Item::QuotaOf(..) | Item::ClassOf(..) => Phase::Unlink,
                 // Its rules name the servers' counters.
-                Item::Address(..) | Item::Skeleton(_) => Phase::SweepAddresses,
+                Item::Address(..) | Item::GuestAddress(..) | Item::Skeleton(_) => Phase::SweepAddresses,
                 Item::Class(..) | Item::Counter(_) | Item::Quota(..) => Phase::SweepObjects,
-                Item::Sysctl(_) | Item::Root(_) => Phase::SweepRest,
+                Item::Sysctl(_) | Item::Root(_) | Item::Isolated(_) => Phase::SweepRest,
             },
             Self::Add(item) | Self::Replace { to: item, .. } => match item {
                 // The skeleton's rules name the servers' counters.
                 Item::Skeleton(_) => Phase::Skeleton,
+                // Takes something away, and may be from one who is granted something in the same plan.
+                Item::BlockedMac(..) => Phase::Revoke,
                 Item::Sysctl(_) => Phase::Sysctls,
                 Item::Tunnel(..) => Phase::Tunnels,
-                Item::Address(..) | Item::Root(_) => Phase::Addresses,
+                Item::Address(..) | Item::GuestAddress(..) | Item::Root(_) | Item::Isolated(_) => Phase::Addresses,
                 Item::Class(..) | Item::Counter(_) | Item::Quota(..) => Phase::Objects,
                 Item::CountUp(..) | Item::CountDown(..) | Item::QuotaOf(..) | Item::ClassOf(..) => Phase::Link,
-                Item::Granted(..) | Item::Forward(..) => Phase::Grant,
+                Item::Granted(..) | Item::Forward(..) | Item::Device(..) | Item::Garden(..) | Item::AllowedMac(..) => {
+                    Phase::Grant
+                }
                 Item::Peer(..) => Phase::Peers,
             },
         }
@@ -131,6 +144,7 @@ mod tests {
     use super::*;
     use crate::{
         account::AccountId,
+        guest::{GrantId, Mac, Way},
         item::{ClassId, Counter, Expiry, PeerId, PeerSpec, QuotaId, QuotaSpec, Rate},
         key::PublicKey,
         name::IfName,
@@ -146,9 +160,10 @@ mod tests {
             (address.clone(), 1..4_u16).prop_map(|(a, minor)| Item::ClassOf(a, minor)),
             account.clone().prop_map(|n| Item::Counter(Counter::AccountUp(n))),
             (account, 1..4_u64).prop_map(|(account, n)| Item::Quota(
-                QuotaId { account, period_start_ms: 0 },
+                QuotaId::Account { account, period_start_ms: 0 },
                 QuotaSpec { limit_bytes: n, used_bytes: 0 }
             )),
+            any_guest_item(),
             (1..4_u16, 1..4_u64).prop_filter_map("a name", move |(minor, rate)| {
                 Some(Item::Class(ClassId { interface: wg?, minor }, Rate(rate)))
             }),
@@ -159,6 +174,26 @@ mod tests {
                 };
                 Some(Item::Peer(PeerId { interface: wg?, public_key: PublicKey([n % 8; 32]) }, spec))
             }),
+        ]
+    }
+
+    fn any_guest_item() -> impl Strategy<Value = Item> {
+        let address = any::<u8>().prop_map(|n| IpAddr::V4(Ipv4Addr::new(10, 1, 0, n % 8)));
+        let mac = any::<u8>().prop_map(|n| Mac([2, 0, 0, 0, 0, n % 4]));
+        let way = (0..3_usize).prop_map(|n| Way::ALL[n]);
+        let guests = "guests".parse::<IfName>().ok();
+        let quota = |grant: i64, way| QuotaId::Grant { grant: GrantId(grant), way };
+        prop_oneof![
+            (address.clone(), mac.clone(), 0..3_i64).prop_map(|(a, m, t)| Item::Device(a, m, Expiry::At(t))),
+            (address.clone(), 0..3_i64).prop_map(|(a, t)| Item::Granted(a, Expiry::At(t))),
+            (address.clone(), 0..3_i64).prop_map(|(a, t)| Item::Garden(a, 443, Expiry::At(t))),
+            (address, way.clone(), 0..4_i64).prop_map(move |(a, w, n)| Item::QuotaOf(a, w, quota(n, w))),
+            (way, 0..4_i64, 1..4_u64).prop_map(move |(w, n, limit_bytes)| Item::Quota(
+                quota(n, w),
+                QuotaSpec { limit_bytes, used_bytes: 0 }
+            )),
+            mac.clone().prop_filter_map("a name", move |m| Some(Item::AllowedMac(guests?, m))),
+            mac.prop_filter_map("a name", move |m| Some(Item::BlockedMac(guests?, m))),
         ]
     }
 
@@ -187,10 +222,20 @@ mod tests {
 
         #[test]
         fn access_never_grows_before_it_shrinks(desired in any_items(), observed in any_items()) {
-            let lets_through = |item: &Item| matches!(item, Item::Granted(..) | Item::Peer(..));
+            let lets_through = |item: &Item| item.key().opens();
+            let blocks = |item: &Item| matches!(item, Item::BlockedMac(..));
             let changes = plan(&desired, &observed);
-            let grows = |c: &Change| matches!(c, Change::Add(i) if lets_through(i));
-            let shrinks = |c: &Change| matches!(c, Change::Remove(i) if lets_through(i));
+            let grows = |c: &Change| match c {
+                Change::Add(item) => lets_through(item),
+                Change::Remove(item) => blocks(item),
+                Change::Replace { .. } => false,
+            };
+            let shrinks = |c: &Change| match c {
+                Change::Add(item) => blocks(item),
+                Change::Remove(item) => lets_through(item),
+                Change::Replace { .. } => false,
+            };
+            prop_assert!(changes.iter().filter(|c| grows(c)).all(Change::opens));
             let last_shrink = changes.iter().rposition(shrinks);
             let first_grow = changes.iter().position(grows);
             prop_assert!(last_shrink.zip(first_grow).is_none_or(|(shrink, grow)| shrink < grow));
@@ -199,7 +244,7 @@ mod tests {
         #[test]
         fn a_grant_never_stands_without_its_limits(desired in any_items(), observed in any_items()) {
             let changes = plan(&desired, &observed);
-            let grant = changes.iter().position(|c| matches!(c, Change::Add(Item::Granted(..) | Item::Peer(..))));
+            let grant = changes.iter().position(Change::opens);
             let limit = changes.iter().rposition(|c| matches!(
                 c,
                 Change::Add(Item::Class(..) | Item::ClassOf(..) | Item::Quota(..) | Item::QuotaOf(..) | Item::Counter(_))

@@ -128,7 +128,7 @@ fn a_spent_quota_closes_until_its_period_ends() {
     assert!(lets_through(&used(start - 86_400_000, 1_000)), "a new day has a new allowance");
     let (items, deadline) = desired::account(&used(start, 1_000), &server(), &environment(), NOW);
     assert_eq!(deadline, end);
-    let id = QuotaId { account: AccountId(3), period_start_ms: start };
+    let id = QuotaId::Account { account: AccountId(3), period_start_ms: start };
     assert!(items.iter().any(|item| item.key() == Key::Quota(id)));
 }
 
@@ -160,7 +160,7 @@ fn both_families_share_what_belongs_to_the_account() {
 
 #[test]
 fn a_gateway_without_servers_leaves_the_host_alone() {
-    let items = desired::base([], &environment());
+    let items = desired::base([], [], &environment());
     assert!(matches!(items.as_slice(), [Item::Skeleton(_)]));
 }
 
@@ -183,7 +183,7 @@ fn a_tunnel_gets_what_a_kernel_can_hold() {
 #[test]
 fn the_skeleton_changes_with_what_it_is_rendered_from() {
     let skeleton = |server: &VpnServer| {
-        let items = desired::base([server], &environment());
+        let items = desired::base([server], [], &environment());
         items.into_iter().find(|item| item.key() == Key::Skeleton).unwrap()
     };
     assert_eq!(skeleton(&server()), skeleton(&VpnServer { keep_alive: 25, mtu: 1400, ..server() }));

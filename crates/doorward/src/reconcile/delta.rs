@@ -103,7 +103,7 @@ impl<K: Kernel> Task<K> {
         for owner in owners {
             match owner {
                 Owner::Base => {
-                    let base = desired::base(self.servers.values(), &self.environment);
+                    let base = desired::base(self.servers.values(), [], &self.environment);
                     parts.insert(*owner, Some((base, None)));
                 }
                 Owner::Server(id) => {

@@ -175,7 +175,7 @@ impl<K: Kernel> Task<K> {
         for server in snapshot.servers.values() {
             take(self, Owner::Server(server.id), (desired::server(server), None));
         }
-        let base = desired::base(snapshot.servers.values(), &self.environment);
+        let base = desired::base(snapshot.servers.values(), [], &self.environment);
         take(self, Owner::Base, (base, None));
 
         let gone: Vec<Owner> = self.parts.others(&seen).collect();

@@ -95,15 +95,19 @@ impl Section {
         match key {
             Key::Skeleton => Self::Skeleton,
             Key::Sysctl(_) => Self::Settings,
-            Key::Tunnel(_) | Key::Address(..) => Self::Tunnels,
+            Key::Tunnel(_) | Key::Address(..) | Key::GuestAddress(..) | Key::Isolated(_) => Self::Tunnels,
             Key::Peer(_) => Self::Peers,
             Key::Root(_) | Key::Class(_) => Self::Shaping,
             Key::Counter(_) | Key::Quota(_) => Self::Counters,
             Key::Granted(_)
             | Key::CountUp(_)
             | Key::CountDown(_)
-            | Key::QuotaOf(_)
+            | Key::QuotaOf(..)
             | Key::ClassOf(_)
+            | Key::Device(..)
+            | Key::Garden(..)
+            | Key::AllowedMac(..)
+            | Key::BlockedMac(..)
             | Key::Forward(_) => Self::Members,
         }
     }

@@ -119,7 +119,7 @@ pub(super) struct Task<K> {
 enum Event {
     Nudged,
     Read(Option<ReadRequest>),
-    Drifted(String),
+    Told(doorward_kernel::Event),
     Timer,
 }
 
@@ -157,7 +157,7 @@ impl<K: Kernel> Task<K> {
                     biased;
                     () = self.queue.woken() => Event::Nudged,
                     request = self.read_requests.recv() => Event::Read(request),
-                    what = self.kernel.drift() => Event::Drifted(what),
+                    told = self.kernel.event() => Event::Told(told),
                     () = nap => Event::Timer,
                 }
             };
@@ -168,7 +168,7 @@ impl<K: Kernel> Task<K> {
                 }
                 Event::Read(Some(request)) => self.answer(request).await,
                 Event::Read(None) => return,
-                Event::Drifted(what) => self.repair(&what).await,
+                Event::Told(told) => self.hear(told).await,
                 Event::Timer => self.on_timer().await,
             }
         }
@@ -183,11 +183,19 @@ impl<K: Kernel> Task<K> {
             self.on_timer().await;
         }
         if self.looked.elapsed() > LOOK_EVERY {
-            let look = tokio::time::timeout(LOOK_WAIT, self.kernel.drift()).await;
+            let look = tokio::time::timeout(LOOK_WAIT, self.kernel.event()).await;
             self.looked = Instant::now();
-            if let Ok(what) = look {
-                self.repair(&what).await;
+            if let Ok(told) = look {
+                self.hear(told).await;
             }
+        }
+    }
+
+    async fn hear(&mut self, told: doorward_kernel::Event) {
+        match told {
+            doorward_kernel::Event::Drifted(what) => self.repair(&what).await,
+            // The kernel itself lets nothing more through; the meter stores it.
+            doorward_kernel::Event::Spent(quotas) => tracing::debug!(?quotas, "used up"),
         }
     }
 

@@ -79,7 +79,8 @@ async fn quota(database: Database) {
         ["1000", "none", "0"]
     );
     let id = gateway.store.account_by_name("peer_1").await.unwrap().unwrap().id;
-    let Some(Item::Quota(_, spec)) = gateway.kernel.item(Key::Quota(QuotaId { account: id, period_start_ms: 0 }))
+    let Some(Item::Quota(_, spec)) =
+        gateway.kernel.item(Key::Quota(QuotaId::Account { account: id, period_start_ms: 0 }))
     else {
         panic!("no quota")
     };

@@ -7,7 +7,9 @@ use std::{
 
 use doorward_policy::{
     account::AccountId,
+    guest::{Mac, Way},
     item::{Counter, Expiry, ForwardKey, ForwardTo, Item, QuotaId, QuotaSpec},
+    name::IfName,
     observed::{Count, Stats},
     vpn_server::Protocol,
 };
@@ -30,15 +32,44 @@ pub(super) const ELEMENTS_PER_MESSAGE: usize = 400;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
+/// `type ifname` of nft: 16 bytes, filled with zeros.
+pub(super) const IFNAME: SetKeyType = SetKeyType::Other { type_id: 41, len: 16 };
+
+/// An online guest who sends nothing for longer is idle by any measure.
+pub(super) const SEEN_TIMEOUT: Duration = Duration::from_secs(2 * 24 * 3600);
+const MOST_SEEN: u32 = 262_144;
+
+/// Answers to devices without a login find back for so long after their last packet.
+const PASSING_TIMEOUT: Duration = Duration::from_secs(600);
+const MOST_PASSING: u32 = 65_536;
+
+/// Who asks for the time before login is remembered for so long; who finds no room waits.
+const CLOCK_TIMEOUT: Duration = Duration::from_secs(60);
+const MOST_CLOCKS: u32 = 65_536;
+
 /// One of our sets and maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Member {
     Granted(Version),
     Up(Version),
     Down(Version),
-    Quota(Version),
+    Quota(Way, Version),
     Class(Version),
     Forward,
+    /// Address and MAC of online guests.
+    Device(Version),
+    /// Address and TCP port of the walled garden.
+    Garden(Version),
+    /// Interface and MAC of devices that need no login.
+    Allowed,
+    /// Interface and MAC of devices from which nothing is taken.
+    Blocked,
+    /// Addresses of online guests; each packet begins the timeout anew. Filled by rules.
+    Seen(Version),
+    /// Addresses of devices that need no login, so that answers find back. Filled by rules.
+    Passing(Version),
+    /// Who asked for the time before login, each with its own rate. Filled by rules.
+    Clock(Version),
 }
 
 /// A version of IP.
@@ -52,71 +83,156 @@ impl Version {
     fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
+
+    /// Length of an address.
+    fn bytes(self) -> usize {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 16,
+        }
+    }
 }
 
 impl Member {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::Granted(Version::V4),
         Self::Granted(Version::V6),
         Self::Up(Version::V4),
         Self::Up(Version::V6),
         Self::Down(Version::V4),
         Self::Down(Version::V6),
-        Self::Quota(Version::V4),
-        Self::Quota(Version::V6),
+        Self::Quota(Way::Total, Version::V4),
+        Self::Quota(Way::Total, Version::V6),
+        Self::Quota(Way::Up, Version::V4),
+        Self::Quota(Way::Up, Version::V6),
+        Self::Quota(Way::Down, Version::V4),
+        Self::Quota(Way::Down, Version::V6),
         Self::Class(Version::V4),
         Self::Class(Version::V6),
         Self::Forward,
+        Self::Device(Version::V4),
+        Self::Device(Version::V6),
+        Self::Garden(Version::V4),
+        Self::Garden(Version::V6),
+        Self::Allowed,
+        Self::Blocked,
+        Self::Seen(Version::V4),
+        Self::Seen(Version::V6),
+        Self::Passing(Version::V4),
+        Self::Passing(Version::V6),
+        Self::Clock(Version::V4),
+        Self::Clock(Version::V6),
     ];
 
     pub(super) fn name(self) -> &'static str {
+        let of = |version: Version, four: &'static str, six: &'static str| match version {
+            Version::V4 => four,
+            Version::V6 => six,
+        };
         match self {
-            Self::Granted(Version::V4) => "granted4",
-            Self::Granted(Version::V6) => "granted6",
-            Self::Up(Version::V4) => "up4",
-            Self::Up(Version::V6) => "up6",
-            Self::Down(Version::V4) => "down4",
-            Self::Down(Version::V6) => "down6",
-            Self::Quota(Version::V4) => "quota4",
-            Self::Quota(Version::V6) => "quota6",
-            Self::Class(Version::V4) => "class4",
-            Self::Class(Version::V6) => "class6",
+            Self::Granted(v) => of(v, "granted4", "granted6"),
+            Self::Up(v) => of(v, "up4", "up6"),
+            Self::Down(v) => of(v, "down4", "down6"),
+            Self::Quota(Way::Total, v) => of(v, "quota4", "quota6"),
+            Self::Quota(Way::Up, v) => of(v, "quota_up4", "quota_up6"),
+            Self::Quota(Way::Down, v) => of(v, "quota_down4", "quota_down6"),
+            Self::Class(v) => of(v, "class4", "class6"),
             Self::Forward => "forward",
+            Self::Device(v) => of(v, "device4", "device6"),
+            Self::Garden(v) => of(v, "garden4", "garden6"),
+            Self::Allowed => "allowed",
+            Self::Blocked => "blocked",
+            Self::Seen(v) => of(v, "seen4", "seen6"),
+            Self::Passing(v) => of(v, "passing4", "passing6"),
+            Self::Clock(v) => of(v, "clock4", "clock6"),
+        }
+    }
+
+    /// What sets are filled by rules: how long an element stays, and how many there may be.
+    pub(super) fn dynamic(self) -> Option<(Duration, u32)> {
+        match self {
+            Self::Seen(_) => Some((SEEN_TIMEOUT, MOST_SEEN)),
+            Self::Passing(_) => Some((PASSING_TIMEOUT, MOST_PASSING)),
+            Self::Clock(_) => Some((CLOCK_TIMEOUT, MOST_CLOCKS)),
+            Self::Granted(_)
+            | Self::Up(_)
+            | Self::Down(_)
+            | Self::Quota(..)
+            | Self::Class(_)
+            | Self::Forward
+            | Self::Device(_)
+            | Self::Garden(_)
+            | Self::Allowed
+            | Self::Blocked => None,
         }
     }
 
     /// The set as it is declared.
     pub(super) fn set(self) -> Set {
         let set = Set::new(TABLE, self.name()).family(Family::Inet).key_type(self.key_type());
+        match self.dynamic() {
+            Some((timeout, size)) => set.dynamic().timeout(timeout).size(size),
+            None if self.has_timeouts() => set.per_element_timeouts(),
+            None => self.data_type().into_iter().fold(set, Set::map),
+        }
+    }
+
+    /// Whether each element may have a timeout of its own.
+    pub(super) fn has_timeouts(self) -> bool {
         match self {
-            Self::Granted(_) => set.per_element_timeouts(),
-            Self::Up(_) | Self::Down(_) | Self::Quota(_) | Self::Class(_) | Self::Forward => {
-                self.data_type().into_iter().fold(set, Set::map)
-            }
+            Self::Granted(_) | Self::Device(_) | Self::Garden(_) => true,
+            Self::Up(_)
+            | Self::Down(_)
+            | Self::Quota(..)
+            | Self::Class(_)
+            | Self::Forward
+            | Self::Allowed
+            | Self::Blocked
+            | Self::Seen(_)
+            | Self::Passing(_)
+            | Self::Clock(_) => false,
         }
     }
 
     fn key_type(self) -> SetKeyType {
+        let address = |version| match version {
+            Version::V4 => SetKeyType::Ipv4Addr,
+            Version::V6 => SetKeyType::Ipv6Addr,
+        };
         match self {
-            Self::Granted(v) | Self::Up(v) | Self::Down(v) | Self::Quota(v) | Self::Class(v) => match v {
-                Version::V4 => SetKeyType::Ipv4Addr,
-                Version::V6 => SetKeyType::Ipv6Addr,
-            },
+            Self::Granted(v)
+            | Self::Up(v)
+            | Self::Down(v)
+            | Self::Quota(_, v)
+            | Self::Class(v)
+            | Self::Seen(v)
+            | Self::Passing(v)
+            | Self::Clock(v) => address(v),
             Self::Forward => {
                 SetKeyType::Concat(vec![SetKeyType::Ipv4Addr, SetKeyType::InetProto, SetKeyType::InetService])
             }
+            Self::Device(v) => SetKeyType::Concat(vec![address(v), SetKeyType::EtherAddr]),
+            Self::Garden(v) => SetKeyType::Concat(vec![address(v), SetKeyType::InetService]),
+            Self::Allowed | Self::Blocked => SetKeyType::Concat(vec![IFNAME, SetKeyType::EtherAddr]),
         }
     }
 
     fn data_type(self) -> Option<SetDataType> {
         match self {
-            Self::Granted(_) => None,
             Self::Up(_) | Self::Down(_) => Some(SetDataType::Object(ObjectType::Counter)),
-            Self::Quota(_) => Some(SetDataType::Object(ObjectType::Quota)),
+            Self::Quota(..) => Some(SetDataType::Object(ObjectType::Quota)),
             Self::Class(_) => Some(SetDataType::Value(SetKeyType::ClassId)),
             Self::Forward => {
                 Some(SetDataType::Value(SetKeyType::Concat(vec![SetKeyType::Ipv4Addr, SetKeyType::InetService])))
             }
+            Self::Granted(_)
+            | Self::Device(_)
+            | Self::Garden(_)
+            | Self::Allowed
+            | Self::Blocked
+            | Self::Seen(_)
+            | Self::Passing(_)
+            | Self::Clock(_) => None,
         }
     }
 
@@ -126,7 +242,9 @@ impl Member {
         let (mut data_type, mut data_len, mut object_type) = (None, None, None);
         let mut flags = SetFlags::empty();
         match self.data_type() {
-            None => flags = SetFlags::TIMEOUT,
+            None if self.dynamic().is_some() => flags = SetFlags::TIMEOUT | SetFlags::EVAL,
+            None if self.has_timeouts() => flags = SetFlags::TIMEOUT,
+            None => {}
             Some(SetDataType::Object(kind)) => {
                 object_type = Some(kind as u32);
                 flags = SetFlags::OBJECT;
@@ -138,7 +256,8 @@ impl Member {
             }
             Some(_) => {}
         }
-        let decisive = SetFlags::TIMEOUT | SetFlags::OBJECT | SetFlags::MAP | SetFlags::INTERVAL | SetFlags::CONSTANT;
+        let kinds = SetFlags::OBJECT | SetFlags::MAP | SetFlags::INTERVAL | SetFlags::CONSTANT;
+        let decisive = SetFlags::TIMEOUT | SetFlags::EVAL | kinds;
         info.key_type == key.type_id()
             && info.key_len == key.len()
             && info.data_type == data_type
@@ -157,9 +276,18 @@ impl Member {
                 let (key, value) = (self.key_type(), SetKeyType::ClassId);
                 transaction.raw(make_set(self.name(), SetFlags::MAP, &key, Some(&value)))
             }
-            Self::Granted(_) | Self::Up(_) | Self::Down(_) | Self::Quota(_) | Self::Forward => {
-                transaction.add_set(self.set())
-            }
+            Self::Granted(_)
+            | Self::Up(_)
+            | Self::Down(_)
+            | Self::Quota(..)
+            | Self::Forward
+            | Self::Device(_)
+            | Self::Garden(_)
+            | Self::Allowed
+            | Self::Blocked
+            | Self::Seen(_)
+            | Self::Passing(_)
+            | Self::Clock(_) => transaction.add_set(self.set()),
         }
     }
 }
@@ -234,10 +362,14 @@ pub(super) fn put(item: &Item, now_ms: i64, replace: bool) -> Option<Vec<Step>> 
         | Item::CountDown(..)
         | Item::QuotaOf(..)
         | Item::ClassOf(..)
-        | Item::Forward(..) => {
+        | Item::Forward(..)
+        | Item::Device(..)
+        | Item::Garden(..)
+        | Item::AllowedMac(..)
+        | Item::BlockedMac(..) => {
             let (member, element) = element(item, now_ms)?;
             // Adding a grant that is there would leave its old timeout.
-            let replace = replace || matches!(member, Member::Granted(_));
+            let replace = replace || member.has_timeouts();
             let take = replace.then(|| Step::Take(member, SetElement::new(element.key().to_vec())));
             take.into_iter().chain([Step::Put(member, element)]).collect()
         }
@@ -247,6 +379,8 @@ pub(super) fn put(item: &Item, now_ms: i64, replace: bool) -> Option<Vec<Step>> 
         | Item::Address(..)
         | Item::Root(_)
         | Item::Class(..)
+        | Item::GuestAddress(..)
+        | Item::Isolated(_)
         | Item::Peer(..) => return None,
     };
     Some(steps)
@@ -262,7 +396,11 @@ pub(super) fn take(item: &Item) -> Option<Step> {
         | Item::CountDown(..)
         | Item::QuotaOf(..)
         | Item::ClassOf(..)
-        | Item::Forward(..) => {
+        | Item::Forward(..)
+        | Item::Device(..)
+        | Item::Garden(..)
+        | Item::AllowedMac(..)
+        | Item::BlockedMac(..) => {
             let (member, element) = element(item, 0)?;
             Some(Step::Take(member, SetElement::new(element.key().to_vec())))
         }
@@ -272,6 +410,8 @@ pub(super) fn take(item: &Item) -> Option<Step> {
         | Item::Address(..)
         | Item::Root(_)
         | Item::Class(..)
+        | Item::GuestAddress(..)
+        | Item::Isolated(_)
         | Item::Peer(..) => None,
     }
 }
@@ -279,15 +419,7 @@ pub(super) fn take(item: &Item) -> Option<Step> {
 fn element(item: &Item, now_ms: i64) -> Option<(Member, SetElement)> {
     match item {
         Item::Granted(address, expiry) => {
-            let element = address_key(*address);
-            let element = match expiry {
-                Expiry::Never => element,
-                Expiry::At(at_ms) => {
-                    let left_ms = u64::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(0).max(1);
-                    element.with_timeout(Duration::from_millis(left_ms)).with_comment(at_ms.to_string())
-                }
-            };
-            Some((Member::Granted(Version::of(*address)), element))
+            Some((Member::Granted(Version::of(*address)), ends(address_key(*address), *expiry, now_ms)))
         }
         Item::CountUp(address, counter) => {
             Some((Member::Up(Version::of(*address)), address_key(*address).object(&names::counter(*counter))))
@@ -295,9 +427,19 @@ fn element(item: &Item, now_ms: i64) -> Option<(Member, SetElement)> {
         Item::CountDown(address, counter) => {
             Some((Member::Down(Version::of(*address)), address_key(*address).object(&names::counter(*counter))))
         }
-        Item::QuotaOf(address, quota) => {
-            Some((Member::Quota(Version::of(*address)), address_key(*address).object(&names::quota(*quota))))
+        Item::QuotaOf(address, way, quota) => {
+            Some((Member::Quota(*way, Version::of(*address)), address_key(*address).object(&names::quota(*quota))))
         }
+        Item::Device(address, mac, expiry) => {
+            let key = SetElement::concat([address_key(*address), SetElement::new(mac.0.to_vec())]);
+            Some((Member::Device(Version::of(*address)), ends(key, *expiry, now_ms)))
+        }
+        Item::Garden(address, port, expiry) => {
+            let key = SetElement::concat([address_key(*address), SetElement::port(*port)]);
+            Some((Member::Garden(Version::of(*address)), ends(key, *expiry, now_ms)))
+        }
+        Item::AllowedMac(name, mac) => Some((Member::Allowed, interface_and_mac(*name, *mac))),
+        Item::BlockedMac(name, mac) => Some((Member::Blocked, interface_and_mac(*name, *mac))),
         Item::ClassOf(address, minor) => {
             let class = SetElement::classid(TcHandle::new(CLASS_MAJOR, *minor));
             Some((Member::Class(Version::of(*address)), address_key(*address).value(class)))
@@ -319,8 +461,32 @@ fn element(item: &Item, now_ms: i64) -> Option<(Member, SetElement)> {
         | Item::Class(..)
         | Item::Counter(_)
         | Item::Quota(..)
+        | Item::GuestAddress(..)
+        | Item::Isolated(_)
         | Item::Peer(..) => None,
     }
+}
+
+/// Gives an element its timeout, and the moment to the millisecond as its comment.
+fn ends(element: SetElement, expiry: Expiry, now_ms: i64) -> SetElement {
+    match expiry {
+        Expiry::Never => element,
+        Expiry::At(at_ms) => {
+            let left_ms = u64::try_from(at_ms.saturating_sub(now_ms)).unwrap_or(0).max(1);
+            element.with_timeout(Duration::from_millis(left_ms)).with_comment(at_ms.to_string())
+        }
+    }
+}
+
+fn interface_and_mac(name: IfName, mac: Mac) -> SetElement {
+    SetElement::concat([SetElement::new(interface_key(name)), SetElement::new(mac.0.to_vec())])
+}
+
+/// The name as the kernel compares it: 16 bytes, filled with zeros.
+pub(super) fn interface_key(name: IfName) -> Vec<u8> {
+    let mut key = name.as_str().as_bytes().to_vec();
+    key.resize(16, 0);
+    key
 }
 
 fn address_key(address: IpAddr) -> SetElement {
@@ -412,51 +578,82 @@ pub(super) fn attribute(out: &mut Vec<u8>, kind: u16, payload: &[u8]) {
 }
 
 /// What an element in the kernel says. An element that we did not write so gets a value that nobody wants, so that it
-/// is planned away. `None`: not even its key is readable.
+/// is planned away. `None`: not even its key is readable, or it was made by a rule.
 pub(super) fn read_element(member: Member, element: &SetElement, now_ms: i64) -> Option<Item> {
     let address = || read_address(element.key());
     match member {
-        Member::Granted(_) => {
-            let told = element.comment().and_then(|text| text.parse::<i64>().ok());
-            let left = element.expiration().or(element.timeout());
-            let expiry = match (told, left) {
-                (_, None) => Expiry::Never,
-                (Some(at_ms), Some(_)) => Expiry::At(at_ms),
-                (None, Some(left)) => {
-                    Expiry::At(now_ms.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX)))
-                }
-            };
-            Some(Item::Granted(address()?, expiry))
-        }
+        Member::Granted(_) => Some(Item::Granted(address()?, read_expiry(element, now_ms))),
         Member::Up(_) => Some(Item::CountUp(address()?, read_counter(element))),
         Member::Down(_) => Some(Item::CountDown(address()?, read_counter(element))),
-        Member::Quota(_) => {
-            let nobodys = QuotaId { account: AccountId(-1), period_start_ms: 0 };
-            Some(Item::QuotaOf(address()?, object(element).and_then(names::parse_quota).unwrap_or(nobodys)))
+        Member::Quota(way, _) => {
+            let nobodys = QuotaId::Account { account: AccountId(-1), period_start_ms: 0 };
+            Some(Item::QuotaOf(address()?, way, object(element).and_then(names::parse_quota).unwrap_or(nobodys)))
         }
         Member::Class(_) => {
             let raw = value(element).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes).unwrap_or(0);
             let class = TcHandle::from_raw(raw);
             Some(Item::ClassOf(address()?, if class.major() == CLASS_MAJOR { class.minor() } else { 0 }))
         }
-        Member::Forward => {
-            let [a, b, c, d, protocol, _, _, _, high, low, ..] = *element.key() else { return None };
-            let protocol = match protocol {
-                TCP => Protocol::Tcp,
-                UDP => Protocol::Udp,
-                _ => return None,
-            };
-            let key =
-                ForwardKey { address: Ipv4Addr::new(a, b, c, d), protocol, port: u16::from_be_bytes([high, low]) };
-            let to = match value(element) {
-                Some([a, b, c, d, high, low, ..]) => {
-                    ForwardTo { address: Ipv4Addr::new(*a, *b, *c, *d), port: u16::from_be_bytes([*high, *low]) }
-                }
-                Some(_) | None => ForwardTo { address: Ipv4Addr::UNSPECIFIED, port: 0 },
-            };
-            Some(Item::Forward(key, to))
+        Member::Forward => read_forward(element),
+        Member::Device(version) => {
+            let (address, mac) = element.key().split_at_checked(version.bytes())?;
+            Some(Item::Device(read_address(address)?, read_mac(mac)?, read_expiry(element, now_ms)))
         }
+        Member::Garden(version) => {
+            let (address, port) = element.key().split_at_checked(version.bytes())?;
+            let port = u16::from_be_bytes(port.get(..2)?.try_into().ok()?);
+            Some(Item::Garden(read_address(address)?, port, read_expiry(element, now_ms)))
+        }
+        Member::Allowed => read_interface_and_mac(element.key()).map(|(name, mac)| Item::AllowedMac(name, mac)),
+        Member::Blocked => read_interface_and_mac(element.key()).map(|(name, mac)| Item::BlockedMac(name, mac)),
+        Member::Seen(_) | Member::Passing(_) | Member::Clock(_) => None,
     }
+}
+
+/// Puts what an element of [`Member::Seen`] says.
+pub(super) fn read_seen(element: &SetElement, stats: &mut Stats) {
+    let left = element.expiration().unwrap_or(SEEN_TIMEOUT);
+    let idle_ms = SEEN_TIMEOUT.saturating_sub(left).as_millis();
+    if let Some(address) = read_address(element.key()) {
+        stats.seen.insert(address, u64::try_from(idle_ms).unwrap_or(u64::MAX));
+    }
+}
+
+fn read_expiry(element: &SetElement, now_ms: i64) -> Expiry {
+    let told = element.comment().and_then(|text| text.parse::<i64>().ok());
+    let left = element.expiration().or(element.timeout());
+    match (told, left) {
+        (_, None) => Expiry::Never,
+        (Some(at_ms), Some(_)) => Expiry::At(at_ms),
+        (None, Some(left)) => Expiry::At(now_ms.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX))),
+    }
+}
+
+fn read_forward(element: &SetElement) -> Option<Item> {
+    let [a, b, c, d, protocol, _, _, _, high, low, ..] = *element.key() else { return None };
+    let protocol = match protocol {
+        TCP => Protocol::Tcp,
+        UDP => Protocol::Udp,
+        _ => return None,
+    };
+    let key = ForwardKey { address: Ipv4Addr::new(a, b, c, d), protocol, port: u16::from_be_bytes([high, low]) };
+    let to = match value(element) {
+        Some([a, b, c, d, high, low, ..]) => {
+            ForwardTo { address: Ipv4Addr::new(*a, *b, *c, *d), port: u16::from_be_bytes([*high, *low]) }
+        }
+        Some(_) | None => ForwardTo { address: Ipv4Addr::UNSPECIFIED, port: 0 },
+    };
+    Some(Item::Forward(key, to))
+}
+
+fn read_mac(bytes: &[u8]) -> Option<Mac> {
+    bytes.get(..6)?.try_into().ok().map(Mac)
+}
+
+fn read_interface_and_mac(key: &[u8]) -> Option<(IfName, Mac)> {
+    let (name, mac) = key.split_at_checked(16)?;
+    let name = std::str::from_utf8(name).ok()?.trim_end_matches('\0').parse().ok()?;
+    Some((name, read_mac(mac)?))
 }
 
 fn read_address(key: &[u8]) -> Option<IpAddr> {

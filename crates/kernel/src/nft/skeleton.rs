@@ -13,10 +13,10 @@ use doorward_policy::{
 use nlink::netlink::nftables::{
     BaseChain, Chain, ChainInfo, ChainKind, ChainName, CmpOp, CtDirection, CtState, CtStatus, Expr, Family, FilterHook,
     LookupExpr, MetaKey, NatHook, PacketField, PayloadBase, Policy, Priority, RawExpr, RawMessage, Register, Rule,
-    RuleInfo, Set, SetElement, SetFlags, SetInfo, SetKeyType,
+    RuleInfo, Set, SetElement, SetFlags, SetInfo,
 };
 
-use super::members::{Member, attribute, make_set};
+use super::members::{IFNAME, Member, attribute, interface_key, make_set};
 use crate::{names, names::TABLE};
 
 /// Names of our chains. Those with a hook come first; the others are where they lead.
@@ -33,9 +33,6 @@ const VPN_IN_OPEN: &str = "vpn_in_open";
 /// Sets of interface names. They belong to the skeleton: they change with its rules, in the same transaction.
 pub(super) const TUNNELS: &str = "tunnels";
 pub(super) const WANS: &str = "wans";
-
-/// `type ifname` of nft: 16 bytes, filled with zeros.
-const IFNAME: SetKeyType = SetKeyType::Other { type_id: 41, len: 16 };
 
 const NFPROTO_IPV4: u8 = 2;
 const ICMP_ECHO_REQUEST: u8 = 8;
@@ -123,9 +120,7 @@ pub(super) fn render(digest: &str, rules: &SkeletonRules) -> Result<Rendered, nl
 }
 
 fn interface(name: IfName, digest: &str) -> SetElement {
-    let mut key = name.as_str().as_bytes().to_vec();
-    key.resize(16, 0);
-    SetElement::new(key).with_comment(digest)
+    SetElement::new(interface_key(name)).with_comment(digest)
 }
 
 fn rule(chain: &str) -> Rule {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use doorward_kernel::Kernel;
 use doorward_policy::{
     account::AccountId,
+    guest::Way,
     item::{ClassId, Counter, Expiry, Item, Items, Key, QuotaSpec},
     observed::{Observed, Scope},
     plan::{Change, plan},
@@ -70,7 +71,7 @@ pub async fn every_value_can_change(mut kernel: impl Kernel) {
     // An element that leads elsewhere.
     let mut swapped = changed;
     swapped.put(Item::CountUp(v4(1), Counter::AccountUp(AccountId(2))));
-    swapped.put(Item::QuotaOf(v6(1), quota_id(2)));
+    swapped.put(Item::QuotaOf(v6(1), Way::Total, quota_id(2)));
     swapped.put(Item::ClassOf(v4(1), account(2).minor()));
     converge(&mut kernel, &swapped).await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use doorward_kernel::{Kernel, linux::Linux, nft::NftOwner};
+use doorward_kernel::{Event, Kernel, linux::Linux, nft::NftOwner};
 use doorward_policy::{
     account::AccountId,
     item::{Counter, Expiry, Item, Items, Key, ServerRules, Skeleton, SkeletonRules},
@@ -33,7 +33,10 @@ macro_rules! on_linux {
 
 /// The next drift, if there is one soon.
 async fn drift(kernel: &mut Linux) -> Option<String> {
-    tokio::time::timeout(Duration::from_millis(500), kernel.drift()).await.ok()
+    match tokio::time::timeout(Duration::from_millis(500), kernel.event()).await.ok()? {
+        Event::Drifted(what) => Some(what),
+        Event::Spent(quotas) => panic!("{quotas:?}"),
+    }
 }
 
 async fn says(kernel: &mut Linux, what: &str) {
@@ -208,7 +211,7 @@ on_linux! {
             nat_to: Some([192, 0, 2, 10].into()),
             internal_traffic: n.is_multiple_of(2),
         };
-        let rules = SkeletonRules { wans: vec![wan()], servers: (256..256 + 1_000).map(server).collect() };
+        let rules = SkeletonRules { wans: vec![wan()], servers: (256..256 + 1_000).map(server).collect(), hotspots: Vec::new() };
         let desired = Items::from_iter([Item::Skeleton(Skeleton::of(rules))]);
         let results = kernel.apply(&plan(&desired, &Items::default())).await;
         assert!(results.iter().all(Result::is_ok), "{results:?}");

@@ -7,6 +7,7 @@ use std::{
 
 use doorward_policy::{
     account::AccountId,
+    guest::Way,
     item::{
         ClassId, Counter, Expiry, ForwardKey, ForwardTo, Item, Items, PeerId, PeerSpec, QuotaId, QuotaSpec, Rate,
         ServerRules, Skeleton, SkeletonRules, Sysctl, SysctlKey, TunnelSpec,
@@ -51,7 +52,7 @@ pub fn skeleton(internal_traffic: bool) -> Item {
         nat_to: Some(Ipv4Addr::new(192, 0, 2, 10)),
         internal_traffic,
     };
-    Item::Skeleton(Skeleton::of(SkeletonRules { wans: vec![wan()], servers: vec![server] }))
+    Item::Skeleton(Skeleton::of(SkeletonRules { wans: vec![wan()], servers: vec![server], hotspots: Vec::new() }))
 }
 
 pub fn base() -> Vec<Item> {
@@ -102,7 +103,7 @@ pub fn public_key(id: i64) -> PublicKey {
 }
 
 pub fn quota_id(id: i64) -> QuotaId {
-    QuotaId { account: AccountId(id), period_start_ms: 1_767_222_000_000 }
+    QuotaId::Account { account: AccountId(id), period_start_ms: 1_767_222_000_000 }
 }
 
 pub fn peer_id(id: i64) -> PeerId {
@@ -136,7 +137,7 @@ impl Account {
             items.extend([
                 Item::CountUp(address, up),
                 Item::CountDown(address, down),
-                Item::QuotaOf(address, quota_id(self.id)),
+                Item::QuotaOf(address, Way::Total, quota_id(self.id)),
                 Item::ClassOf(address, self.minor()),
                 Item::Granted(address, self.expiry),
             ]);
