@@ -5,7 +5,7 @@
 
 use std::{
     future::Future,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{DefaultHasher, Hasher as _},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,16 +13,17 @@ use std::{
     time::Duration,
 };
 
-use doorward_policy::name::Name;
+use doorward_policy::{guest::Mac, hotspot::HotspotId, name::Name};
 use jiff::tz::TimeZone;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 
 use crate::{
     clock::now_ms,
+    hosts::Hosts,
     meter,
     reconcile::{Handle, Owner},
     secrets,
-    store::{self, Field, Store},
+    store::{self, Field, GuestConfig, Store},
 };
 
 pub mod access_hashes;
@@ -30,14 +31,20 @@ pub mod accounts;
 mod directory;
 mod error;
 mod given;
+mod guesses;
+pub mod guest_settings;
+pub mod guests;
+pub mod hotspots;
+pub mod logins;
 mod pool;
 pub mod port_forwards;
 pub mod system;
 pub mod usage;
 pub mod vpn_servers;
 
-use self::{directory::Directory, pool::Pool};
-pub use self::{error::Error, given::Given};
+use self::hotspots::HotspotError;
+use self::{directory::Directory, guesses::Guesses, pool::Pool};
+pub use self::{error::Error, given::Given, hotspots::HotspotRecord};
 
 /// How long an answer waits for the kernel to follow.
 pub const SETTLE_WAIT: Duration = Duration::from_secs(2);
@@ -55,6 +62,8 @@ pub struct Settings {
     pub own_tcp_ports: Vec<u16>,
     /// UDP ports of Doorward itself; no server can listen there.
     pub own_udp_ports: Vec<u16>,
+    /// There is a certificate for the portal.
+    pub portal_tls: bool,
 }
 
 /// The operations. Cheap to clone.
@@ -73,12 +82,19 @@ struct Inner {
     order: RwLock<()>,
     /// One edit at a time for each account; chosen by the name's hash.
     accounts: [tokio::sync::Mutex<()>; 64],
+    /// One login or logout at a time for each device; chosen by the hash of where and who.
+    devices: [tokio::sync::Mutex<()>; 64],
     hashes: access_hashes::Cache,
     instance_id: String,
+    hosts: Hosts,
+    hotspots: watch::Sender<Arc<Vec<HotspotRecord>>>,
+    guest_config: std::sync::RwLock<Arc<GuestConfig>>,
+    guest_config_edit: tokio::sync::Mutex<()>,
+    guesses: Guesses,
 }
 
 impl App {
-    /// Reads names and numbers in use from the store.
+    /// Reads names and numbers in use from the store, and tells `hosts` of the hotspots and who is online.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -86,9 +102,17 @@ impl App {
         store: Store,
         handle: Handle,
         meter: meter::Handle,
+        hosts: Hosts,
         settings: Settings,
     ) -> Result<Self, store::Error> {
-        let directory = Directory::of(&store.servers().await?, &store.accounts().await?);
+        let directory = load_directory(&store).await?;
+        let hotspots = load_hotspots(&store, &handle, settings.portal_tls).await?;
+        let guest_config = guest_settings::load(&store).await?;
+        hosts.set_hotspots(hotspots.iter().map(|record| record.hotspot.clone()).collect());
+        let now = now_ms();
+        for session in store.open_sessions().await? {
+            hosts.set_online(session.hotspot, session.mac, session.online, now);
+        }
         let instance_id = store.instance_id().to_owned();
         Ok(Self(Arc::new(Inner {
             store,
@@ -99,8 +123,14 @@ impl App {
             stale: AtomicBool::new(false),
             order: RwLock::new(()),
             accounts: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
+            devices: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
             hashes: access_hashes::Cache::default(),
             instance_id,
+            hosts,
+            hotspots: watch::channel(Arc::new(hotspots)).0,
+            guest_config: std::sync::RwLock::new(Arc::new(guest_config)),
+            guest_config_edit: tokio::sync::Mutex::new(()),
+            guesses: Guesses::default(),
         })))
     }
 
@@ -108,6 +138,12 @@ impl App {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Devices on the guest networks.
+    #[must_use]
+    pub fn hosts(&self) -> &Hosts {
+        &self.0.hosts
     }
 
     fn store(&self) -> &Store {
@@ -143,18 +179,24 @@ impl App {
 
     /// Begins an edit of the account of this name.
     async fn edit_account(&self, name: &Name) -> tokio::sync::MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        let index = usize::try_from(hasher.finish() % 64).unwrap_or(0);
-        self.0.accounts[index].lock().await
+        self.0.accounts[index_of(name)].lock().await
+    }
+
+    /// Begins a login or logout of a device.
+    async fn edit_device(&self, hotspot: HotspotId, mac: Mac) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.devices[index_of(&(hotspot, mac))].lock().await
+    }
+
+    /// Says that the directory may be wrong.
+    fn mark_stale(&self) {
+        self.0.stale.store(true, Ordering::Release);
     }
 
     /// Loads the directory anew if it may differ from the store. The caller has the order alone.
     async fn freshen(&self) -> Result<(), Error> {
         if self.0.stale.swap(false, Ordering::AcqRel) {
-            let read = async { Ok((self.store().servers().await?, self.store().accounts().await?)) };
-            match read.await {
-                Ok((servers, accounts)) => *self.directory() = Directory::of(&servers, &accounts),
+            match load_directory(self.store()).await {
+                Ok(directory) => *self.directory() = directory,
                 Err(error) => return Err(self.failed(error)),
             }
         }
@@ -163,7 +205,7 @@ impl App {
 
     /// Says why a write failed, and that the directory may be wrong.
     fn failed(&self, error: store::Error) -> Error {
-        self.0.stale.store(true, Ordering::Release);
+        self.mark_stale();
         refusal(error)
     }
 
@@ -182,6 +224,27 @@ impl App {
     }
 }
 
+async fn load_directory(store: &Store) -> Result<Directory, store::Error> {
+    Ok(Directory::of(&store.servers().await?, &store.accounts().await?, &store.grant_marks().await?))
+}
+
+/// The hotspots; what the configuration says of the portal's certificate is stored with them, where the loop reads it.
+async fn load_hotspots(store: &Store, handle: &Handle, portal_tls: bool) -> Result<Vec<HotspotRecord>, store::Error> {
+    let mut records = store.hotspots().await?;
+    for record in records.iter_mut().filter(|record| record.hotspot.portal_tls != portal_tls) {
+        record.hotspot.portal_tls = portal_tls;
+        store.update_hotspot(record).await?;
+        drop(handle.nudge(&[Owner::Hotspot(record.hotspot.id)]));
+    }
+    Ok(records)
+}
+
+fn index_of(key: &impl std::hash::Hash) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    usize::try_from(hasher.finish() % 64).unwrap_or(0)
+}
+
 /// The refusal that a unique constraint stands for.
 fn refusal(error: store::Error) -> Error {
     let store::Error::Taken(field) = &error else { return Error::Store(error) };
@@ -194,9 +257,16 @@ fn refusal(error: store::Error) -> Error {
         Field::AccountKey => Error::Keys,
         Field::Mark => Error::AccountLimit,
         Field::Forward => Error::ForwardTaken,
-        Field::HashName | Field::HashDigest | Field::OperatorName | Field::VoucherName | Field::IdempotencyKey => {
-            Error::Store(error)
-        }
+        Field::HotspotName => HotspotError::NameTaken.into(),
+        Field::HotspotInterface => HotspotError::InterfaceTaken.into(),
+        Field::HashName
+        | Field::HashDigest
+        | Field::OperatorName
+        | Field::VoucherName
+        | Field::IdempotencyKey
+        | Field::GuestIdentity
+        | Field::OpenSession
+        | Field::SessionAddress => Error::Store(error),
     }
 }
 

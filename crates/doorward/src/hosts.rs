@@ -249,6 +249,15 @@ impl Hosts {
         }
     }
 
+    /// Notes that a session holds an address no longer.
+    pub fn take_session_address(&self, session: SessionId, hotspot: HotspotId, mac: Mac, address: IpAddr) {
+        let mut inner = self.write();
+        let online = inner.hosts.get_mut(&(hotspot, mac)).and_then(|host| host.online.as_mut());
+        if let Some(online) = online.filter(|online| online.session == session) {
+            online.addresses.remove(&address);
+        }
+    }
+
     /// Notes that a session ended.
     pub fn set_offline(&self, hotspot: HotspotId, mac: Mac, session: SessionId) {
         let mut inner = self.write();

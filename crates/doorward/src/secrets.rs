@@ -4,10 +4,12 @@
 //! passwords as digests only. Nothing here is ever logged: what holds a secret has a `Debug` that hides it.
 
 mod access_hash;
+mod api_key;
 mod master_key;
 mod password;
 
 pub use access_hash::{AccessHash, same_digest};
+pub use api_key::ApiKey;
 pub use master_key::{MasterKey, Place};
 pub use password::{hash_password, verify_password};
 

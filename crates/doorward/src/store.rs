@@ -8,13 +8,20 @@
 mod db;
 mod access_hashes;
 mod accounts;
+mod admissions;
 mod error;
 mod gateway;
+mod grants;
+mod guest_settings;
+mod guests;
+mod hotspots;
 #[macro_use]
 mod idempotency;
+mod logins;
 mod operators;
 mod port_forwards;
 mod postgres;
+mod sessions;
 mod settings;
 mod sql;
 mod sqlite;
@@ -25,9 +32,15 @@ mod vpn_servers;
 use std::sync::Arc;
 
 pub use access_hashes::{AccessHashId, AccessHashRecord, NewAccessHash};
+pub use admissions::{Admission, AdmittedSession, By, NewGrant, Outcome, Person, Refusal, VoucherKey};
 pub use error::{Error, Field};
+pub use grants::{FreedMark, SlotDevice};
+pub use guest_settings::{ApiSwitches, GuestConfig};
+pub use hotspots::{DeletedHotspot, DevicePolicy, HotspotDevice, HotspotRecord};
 pub use idempotency::{KeptAnswer, Once, OnceTicket};
+pub use logins::FailedLogin;
 pub use operators::{NewOperator, Operator, OperatorId, Role};
+pub use sessions::{EndedSession, OpenSession, SessionCounts, SessionUse, Whose};
 pub use settings::VpnSettings;
 pub use usage::{DayUsage, RawCounts, UsageDelta};
 pub use vouchers::{NewVoucher, NewVouchers, RemovedVoucher, UnusedFilter, VoucherFilter, VoucherRecord};

@@ -21,6 +21,7 @@ CREATE TABLE hotspots (
     nat_ipv6     BOOLEAN NOT NULL,
     isolated     BOOLEAN NOT NULL,
     lan_access   TEXT COLLATE "C" NOT NULL,
+    portal_tls   BOOLEAN NOT NULL,
     settings     BYTEA NOT NULL,
     created_ms   BIGINT NOT NULL,
     CONSTRAINT "hotspots.name" UNIQUE (gateway_id, name),
@@ -117,6 +118,7 @@ CREATE TABLE guests (
     last_login_ms  BIGINT NOT NULL,
     CONSTRAINT "guests.identity" UNIQUE (gateway_id, method, identity)
 );
+CREATE INDEX guests_of_grant ON guests (grant_id);
 CREATE INDEX guests_by_last_login ON guests (gateway_id, last_login_ms);
 
 -- What a guest agreed to or not: one row for each time that it was asked.
@@ -134,7 +136,7 @@ CREATE INDEX consents_of_guest ON consents (guest_id);
 CREATE TABLE sessions (
     id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     gateway_id BIGINT NOT NULL REFERENCES gateways (id),
-    hotspot_id BIGINT NOT NULL REFERENCES hotspots (id),
+    hotspot_id BIGINT REFERENCES hotspots (id) ON DELETE SET NULL,
     grant_id   BIGINT NOT NULL REFERENCES grants (id),
     voucher_id BIGINT REFERENCES vouchers (id) ON DELETE SET NULL,
     guest_id   BIGINT REFERENCES guests (id) ON DELETE SET NULL,
@@ -151,7 +153,7 @@ CREATE TABLE sessions (
     raw_up     BIGINT NOT NULL,
     collected  BOOLEAN NOT NULL
 );
-CREATE UNIQUE INDEX sessions_open ON sessions (hotspot_id, mac) WHERE ended_ms IS NULL;
+CREATE UNIQUE INDEX "sessions.mac" ON sessions (hotspot_id, mac) WHERE ended_ms IS NULL;
 CREATE INDEX sessions_live ON sessions (gateway_id, grant_id) WHERE NOT collected;
 CREATE INDEX sessions_of_grant ON sessions (grant_id);
 CREATE INDEX sessions_of_guest ON sessions (guest_id);
@@ -163,7 +165,7 @@ CREATE TABLE session_addresses (
     gateway_id BIGINT NOT NULL REFERENCES gateways (id),
     address    TEXT COLLATE "C" NOT NULL,
     session_id BIGINT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
-    PRIMARY KEY (gateway_id, address)
+    CONSTRAINT "session_addresses.address" PRIMARY KEY (gateway_id, address)
 );
 CREATE INDEX session_addresses_of ON session_addresses (session_id);
 

@@ -21,6 +21,7 @@ CREATE TABLE hotspots (
     nat_ipv6     INTEGER NOT NULL CHECK (nat_ipv6 IN (0, 1)),
     isolated     INTEGER NOT NULL CHECK (isolated IN (0, 1)),
     lan_access   TEXT NOT NULL,
+    portal_tls   INTEGER NOT NULL CHECK (portal_tls IN (0, 1)),
     settings     BLOB NOT NULL,
     created_ms   INTEGER NOT NULL,
     UNIQUE (gateway_id, name),
@@ -117,6 +118,7 @@ CREATE TABLE guests (
     last_login_ms  INTEGER NOT NULL,
     UNIQUE (gateway_id, method, identity)
 ) STRICT;
+CREATE INDEX guests_of_grant ON guests (grant_id);
 CREATE INDEX guests_by_last_login ON guests (gateway_id, last_login_ms);
 
 -- What a guest agreed to or not: one row for each time that it was asked.
@@ -134,7 +136,7 @@ CREATE INDEX consents_of_guest ON consents (guest_id);
 CREATE TABLE sessions (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     gateway_id INTEGER NOT NULL REFERENCES gateways (id),
-    hotspot_id INTEGER NOT NULL REFERENCES hotspots (id),
+    hotspot_id INTEGER REFERENCES hotspots (id) ON DELETE SET NULL,
     grant_id   INTEGER NOT NULL REFERENCES grants (id),
     voucher_id INTEGER REFERENCES vouchers (id) ON DELETE SET NULL,
     guest_id   INTEGER REFERENCES guests (id) ON DELETE SET NULL,

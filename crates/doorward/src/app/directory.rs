@@ -81,7 +81,7 @@ pub struct Taken {
 impl Directory {
     /// Builds the directory of what is stored.
     #[must_use]
-    pub fn of(servers: &[VpnServer], accounts: &[Account]) -> Self {
+    pub fn of(servers: &[VpnServer], accounts: &[Account], grant_marks: &[Mark]) -> Self {
         let mut directory = Self {
             servers: BTreeMap::new(),
             server_ids: BTreeMap::new(),
@@ -97,6 +97,9 @@ impl Directory {
         }
         for account in accounts {
             directory.take_names(&account.name, &account.username, account.mark);
+        }
+        for mark in grant_marks {
+            directory.marks.take(u128::from(mark.get()));
         }
         directory
     }
@@ -265,6 +268,18 @@ impl Directory {
             return Err(Error::Keys);
         }
         Ok(Taken { server, name, username, address, address_ipv6, mark, public_key })
+    }
+
+    /// Takes the largest free number, for a guest's grant: accounts have the small ones.
+    pub fn take_grant_mark(&mut self) -> Option<Mark> {
+        let largest = self.marks.largest()?;
+        self.marks.take(largest);
+        Mark::new(u32::try_from(largest).ok()?)
+    }
+
+    /// Gives back what no grant has any more.
+    pub fn give_back_grant_mark(&mut self, mark: Mark) {
+        self.marks.give_back(u128::from(mark.get()));
     }
 
     /// Takes what was found.

@@ -1,5 +1,6 @@
 //! Why an operation was refused.
 
+use super::hotspots::HotspotError;
 use crate::{reconcile, store};
 
 /// Closed list of refusals. What each is called on a wire, and with which status, is the face's affair.
@@ -116,6 +117,9 @@ pub enum Error {
     Month,
     #[error("not a year")]
     Year,
+
+    #[error(transparent)]
+    Hotspot(#[from] HotspotError),
 
     #[error("the store failed")]
     Store(#[source] store::Error),

@@ -31,6 +31,12 @@ impl Pool {
         self.free.first_key_value().map(|(first, _)| *first)
     }
 
+    /// The largest free number.
+    #[must_use]
+    pub fn largest(&self) -> Option<u128> {
+        self.free.last_key_value().map(|(_, last)| *last)
+    }
+
     /// Whether a number can be taken.
     #[must_use]
     pub fn is_free(&self, number: u128) -> bool {

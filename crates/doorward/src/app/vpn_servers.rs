@@ -344,13 +344,18 @@ impl App {
         if taken { Err(Error::PortTaken) } else { Ok(()) }
     }
 
+    /// The part of this gateway's unique-local addresses that makes them unique (RFC 4193).
+    pub(super) fn global_id(&self) -> [u8; 5] {
+        let id = Sha256::digest(self.0.instance_id.as_bytes());
+        [id[0], id[1], id[2], id[3], id[4]]
+    }
+
     /// With IPv6 and without a subnet for it, takes an unused unique-local /64 of this gateway (RFC 4193).
     fn fill_ipv6(&self, directory: &Directory, host: &HostNets, server: &mut VpnServer) -> Result<(), Error> {
         if !server.ipv6 || server.address_ipv6.is_some() {
             return Ok(());
         }
-        let id = Sha256::digest(self.0.instance_id.as_bytes());
-        let global = [id[0], id[1], id[2], id[3], id[4]];
+        let global = self.global_id();
         let subnet = (0..=u16::MAX)
             .filter_map(|number| unique_local(global, number))
             .find(|net| check_subnets(directory, host, None, Some(*net), Some(server.id)).is_ok());
@@ -382,10 +387,18 @@ impl HostNets {
         let addresses = || host.addresses.iter().filter_map(|(name, net)| v4(net).map(|net| (name, net.addr())));
         let on_wan = addresses().find(|(name, _)| host.wans.contains(name));
         let anywhere = || addresses().find(|(_, address)| !address.is_loopback());
+        // Hotspots too, whose addresses the host may not have yet.
+        let hotspots = app.0.hotspots.borrow();
+        let hotspots = || hotspots.iter().map(|record| &record.hotspot);
+        let interfaces = host.addresses.iter().map(|(name, _)| *name).chain(host.wans.iter().copied());
         Self {
-            subnets: host.addresses.iter().filter_map(|(_, net)| v4(net)).collect(),
-            subnets_ipv6: host.addresses.iter().filter_map(|(_, net)| v6(net)).collect(),
-            interfaces: host.addresses.iter().map(|(name, _)| *name).chain(host.wans.iter().copied()).collect(),
+            subnets: (host.addresses.iter().filter_map(|(_, net)| v4(net)))
+                .chain(hotspots().map(|hotspot| hotspot.address))
+                .collect(),
+            subnets_ipv6: (host.addresses.iter().filter_map(|(_, net)| v6(net)))
+                .chain(hotspots().filter_map(|hotspot| hotspot.address_ipv6))
+                .collect(),
+            interfaces: interfaces.chain(hotspots().map(|hotspot| hotspot.interface)).collect(),
             external_ip: on_wan.or_else(anywhere).map(|(_, address)| address),
         }
     }
@@ -472,12 +485,12 @@ fn fill(server: &mut VpnServer, wish: &ServerWish) -> Result<(), Error> {
 }
 
 /// Whether a host may have this address.
-fn is_unicast(address: Ipv4Addr) -> bool {
+pub(super) fn is_unicast(address: Ipv4Addr) -> bool {
     let first = address.octets()[0];
     (1..=223).contains(&first) && first != 127
 }
 
-fn unique_local(global: [u8; 5], number: u16) -> Option<Ipv6Net> {
+pub(super) fn unique_local(global: [u8; 5], number: u16) -> Option<Ipv6Net> {
     let [a, b, c, d, e] = global;
     let [high, low] = number.to_be_bytes();
     let address = Ipv6Addr::from([0xfd, a, b, c, d, e, high, low, 0, 0, 0, 0, 0, 0, 0, 1]);

@@ -18,6 +18,7 @@ use crate::{
     app::{self, App},
     config::{self, Config},
     control::{self, Report},
+    hosts::Hosts,
     http::{self, HttpSettings},
     listen, meter, reconcile,
 };
@@ -49,7 +50,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let (reconcile, reconcile_task) = reconcile::spawn(kernel, store.clone(), options);
     let (meter, meter_task) = meter::spawn(store.clone(), reconcile.clone(), zone.clone());
     let settings = app_settings(&config, zone);
-    let app = App::open(store.clone(), reconcile.clone(), meter, settings).await.context("database")?;
+    let hosts = Hosts::default();
+    let app = App::open(store.clone(), reconcile.clone(), meter, hosts, settings).await.context("database")?;
 
     let http_settings = HttpSettings {
         trusted_proxies: config.management.trusted_proxies.clone(),
@@ -137,6 +139,7 @@ fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> app::Settings {
         zone,
         own_tcp_ports: listeners.map(|address| address.port()).collect(),
         own_udp_ports: Vec::new(),
+        portal_tls: !config.portal.tls_certificate.as_os_str().is_empty(),
     }
 }
 

@@ -103,7 +103,8 @@ impl From<app::Error> for Refusal {
             E::Month => (WRONG, "Wrong month setting"),
             E::Year => (WRONG, "Wrong year setting"),
 
-            E::Store(_) | E::Kernel(_) | E::Failed(_) => return internal(&error),
+            // The VPN API knows no hotspots.
+            E::Hotspot(_) | E::Store(_) | E::Kernel(_) | E::Failed(_) => return internal(&error),
         };
         refusal(status, text)
     }

@@ -57,7 +57,7 @@ pub enum Field {
     AccountAddressIpv6,
     /// Public key of an account, among those of its server.
     AccountKey,
-    /// Number of an account.
+    /// Number of an account or a grant.
     Mark,
     /// External address, protocol and port of a port forwarding.
     Forward,
@@ -67,15 +67,25 @@ pub enum Field {
     HashDigest,
     /// Name of an operator.
     OperatorName,
-    /// User name or code of a voucher.
-    VoucherName,
     /// Key of a kept answer.
     IdempotencyKey,
+    /// Name of a hotspot.
+    HotspotName,
+    /// Interface of a hotspot.
+    HotspotInterface,
+    /// User name or code of a voucher.
+    VoucherName,
+    /// A person, among those of its login method.
+    GuestIdentity,
+    /// The one open session of a device.
+    OpenSession,
+    /// An address of an open session.
+    SessionAddress,
 }
 
 /// Unique constraints by their last column. PostgreSQL names the constraint so (migrations/postgres), SQLite names
 /// the columns in its message.
-const CONSTRAINTS: [(&str, Field); 15] = [
+const CONSTRAINTS: [(&str, Field); 21] = [
     ("vpn_servers.name", Field::ServerName),
     ("vpn_servers.interface", Field::Interface),
     ("vpn_servers.listen_port", Field::ListenPort),
@@ -89,8 +99,14 @@ const CONSTRAINTS: [(&str, Field); 15] = [
     ("access_hashes.name", Field::HashName),
     ("access_hashes.digest", Field::HashDigest),
     ("operators.name", Field::OperatorName),
-    ("vouchers.username_folded", Field::VoucherName),
     ("idempotency_keys.key_digest", Field::IdempotencyKey),
+    ("hotspots.name", Field::HotspotName),
+    ("hotspots.interface", Field::HotspotInterface),
+    ("grants.mark", Field::Mark),
+    ("vouchers.username_folded", Field::VoucherName),
+    ("guests.identity", Field::GuestIdentity),
+    ("sessions.mac", Field::OpenSession),
+    ("session_addresses.address", Field::SessionAddress),
 ];
 
 impl fmt::Display for Field {

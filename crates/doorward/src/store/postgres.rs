@@ -60,6 +60,12 @@ async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 fn migrator() -> Migrator {
-    let sql = include_str!("../../migrations/postgres/0001_vpn.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "vpn".into(), MigrationType::Simple, sql, false)])
+    let texts = [
+        (1, "vpn", include_str!("../../migrations/postgres/0001_vpn.sql")),
+        (2, "hotspot", include_str!("../../migrations/postgres/0002_hotspot.sql")),
+    ];
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(texts.into_iter().map(migration).collect())
 }

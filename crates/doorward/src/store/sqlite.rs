@@ -123,8 +123,14 @@ fn create(path: &Path) -> Result<(), Error> {
 
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
     const ATTEMPTS: usize = 5;
-    let sql = include_str!("../../migrations/sqlite/0001_vpn.sql").into_sql_str();
-    let migrator = Migrator::with_migrations(vec![Migration::new(1, "vpn".into(), MigrationType::Simple, sql, false)]);
+    let texts = [
+        (1, "vpn", include_str!("../../migrations/sqlite/0001_vpn.sql")),
+        (2, "hotspot", include_str!("../../migrations/sqlite/0002_hotspot.sql")),
+    ];
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let migrator = Migrator::with_migrations(texts.into_iter().map(migration).collect());
     // Two processes may meet at the first start; the second one then finds the work done.
     for attempt in 1.. {
         match migrator.run(&mut *connection).await {

@@ -11,6 +11,7 @@ use axum::{
 use doorward::{
     app::{App, Settings},
     clock::now_ms,
+    hosts::Hosts,
     http::{self, HttpSettings},
     meter, reconcile,
     secrets::AccessHash,
@@ -58,6 +59,7 @@ impl Gateway {
                 zone,
                 own_tcp_ports: vec![8443],
                 own_udp_ports: vec![53],
+                portal_tls: false,
             },
             http: HttpSettings::default(),
         };
@@ -82,7 +84,9 @@ impl Gateway {
         let (loop_handle, _) = reconcile::spawn(fake, store.clone(), options);
         loop_handle.status().wait_for(|status| !status.is_loading()).await.unwrap();
         let (meter, _) = meter::spawn(store.clone(), loop_handle.clone(), zone);
-        let app = App::open(store.clone(), loop_handle.clone(), meter, choice.settings.clone()).await.unwrap();
+        let app = App::open(store.clone(), loop_handle.clone(), meter, Hosts::default(), choice.settings.clone())
+            .await
+            .unwrap();
         let router = http::router(app, choice.http.clone());
         Self { store, kernel, loop_handle, hash, router, choice, database }
     }

@@ -1,0 +1,351 @@
+//! Hotspots: make, change, delete; pass-through and blocked devices.
+
+use std::{net::Ipv6Addr, sync::Arc};
+
+use doorward_policy::{
+    desired::overlaps,
+    guest::Mac,
+    hotspot::{Hotspot, HotspotId},
+    name::{IfName, Name},
+    vpn_server::{is_host_of, is_host_of_v6},
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use tokio::sync::watch;
+
+use super::{App, Error, directory::overlaps_v6, now_ms, vpn_servers};
+pub use crate::store::{DevicePolicy, HotspotDevice, HotspotRecord};
+use crate::{
+    hotspot_settings::HotspotSettings,
+    reconcile::Owner,
+    store::{self, Field},
+};
+
+/// Hotspots that may exist.
+const MOST_HOTSPOTS: usize = 64;
+/// Networks that guests of a hotspot may reach besides the internet.
+const MOST_NETWORKS: usize = 32;
+/// Pass-through and blocked devices of a hotspot.
+const MOST_DEVICES: usize = 4096;
+/// Characters of a device's note.
+const MOST_NOTE: usize = 200;
+
+/// Why a hotspot cannot be so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HotspotError {
+    /// No hotspot has that name.
+    #[error("there is no such hotspot")]
+    NotFound,
+    /// Another has it.
+    #[error("a hotspot of that name exists")]
+    NameTaken,
+    /// Another hotspot is on it.
+    #[error("another hotspot is on that interface")]
+    InterfaceTaken,
+    /// A WAN, a tunnel or loopback.
+    #[error("guests cannot be on a WAN, a tunnel or the loopback interface")]
+    Interface,
+    /// Not a subnet of /16 to /29 with the gateway's own address.
+    #[error("the address is that of the gateway with its subnet, /16 to /29: 10.30.0.1/16")]
+    Address,
+    /// Not a /64 with the gateway's own address.
+    #[error("the IPv6 address is that of the gateway with its subnet, a /64: fd12:3456:789a::1/64")]
+    AddressIpv6,
+    /// It overlaps another hotspot, a VPN server or a network of the host.
+    #[error("the subnet overlaps that of another hotspot, a VPN server or an interface")]
+    SubnetTaken,
+    /// More than 32.
+    #[error("guests can be let into at most 32 networks")]
+    LanAccess,
+    /// 64 exist.
+    #[error("there cannot be more than 64 hotspots")]
+    TooMany,
+    /// Devices are online.
+    #[error("devices are online at the hotspot")]
+    InUse,
+    /// 4,096 are listed.
+    #[error("there cannot be more than 4096 pass-through and blocked devices")]
+    TooManyDevices,
+    /// Nothing was said about that device.
+    #[error("the device is neither passed through nor blocked")]
+    DeviceNotFound,
+    /// At most 200 characters, none of them a control character.
+    #[error("a note has at most 200 characters and no control characters")]
+    Note,
+}
+
+/// What an operator wants of a hotspot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of Hotspot")]
+pub struct HotspotSpec {
+    pub interface: IfName,
+    pub address: Ipv4Net,
+    pub address_ipv6: Ipv6Choice,
+    pub nat_ipv6: bool,
+    pub isolated: bool,
+    pub lan_access: Vec<IpNet>,
+    /// What guests see.
+    pub settings: Arc<HotspotSettings>,
+}
+
+/// IPv6 on a guest network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ipv6Choice {
+    /// None.
+    Off,
+    /// An unused unique-local /64 of this gateway (RFC 4193).
+    Auto,
+    /// This one.
+    Net(Ipv6Net),
+}
+
+impl HotspotSpec {
+    /// What is wanted of a hotspot now, to be changed.
+    #[must_use]
+    pub fn of(record: &HotspotRecord) -> Self {
+        let HotspotRecord { name: _, hotspot, settings, created_ms: _ } = record;
+        Self {
+            interface: hotspot.interface,
+            address: hotspot.address,
+            address_ipv6: hotspot.address_ipv6.map_or(Ipv6Choice::Off, Ipv6Choice::Net),
+            nat_ipv6: hotspot.nat_ipv6,
+            isolated: hotspot.isolated,
+            lan_access: hotspot.lan_access.clone(),
+            settings: Arc::clone(settings),
+        }
+    }
+}
+
+impl App {
+    /// The hotspots, by id, as they change.
+    #[must_use]
+    pub fn hotspots(&self) -> watch::Receiver<Arc<Vec<HotspotRecord>>> {
+        self.0.hotspots.subscribe()
+    }
+
+    /// The hotspot of that name.
+    ///
+    /// # Errors
+    /// [`HotspotError::NotFound`].
+    pub fn hotspot(&self, name: &str) -> Result<HotspotRecord, Error> {
+        let hotspots = self.0.hotspots.borrow();
+        Ok(hotspots.iter().find(|record| record.name.as_str() == name).cloned().ok_or(HotspotError::NotFound)?)
+    }
+
+    /// The hotspot of that id.
+    #[must_use]
+    pub fn hotspot_by_id(&self, id: HotspotId) -> Option<HotspotRecord> {
+        self.0.hotspots.borrow().iter().find(|record| record.hotspot.id == id).cloned()
+    }
+
+    /// Makes a hotspot.
+    ///
+    /// # Errors
+    /// [`Error::Hotspot`]; the store failed.
+    pub async fn create_hotspot(&self, name: Name, spec: HotspotSpec) -> Result<HotspotRecord, Error> {
+        let app = self.clone();
+        self.finish(async move {
+            let order = app.edit_servers().await?;
+            let others = app.0.hotspots.borrow().clone();
+            if others.len() >= MOST_HOTSPOTS {
+                return Err(HotspotError::TooMany.into());
+            }
+            if others.iter().any(|other| other.name == name) {
+                return Err(HotspotError::NameTaken.into());
+            }
+            let hotspot = app.judge_hotspot(&spec, None)?;
+            let mut record = HotspotRecord { name, hotspot, settings: spec.settings, created_ms: now_ms() };
+            record.hotspot.id = app.store().insert_hotspot(&record).await.map_err(refusal)?;
+            app.reload_hotspots().await?;
+            drop(order);
+            app.settle(&[Owner::Hotspot(record.hotspot.id)]).await;
+            Ok(record)
+        })
+        .await
+    }
+
+    /// Changes all of a hotspot but its name and its devices.
+    ///
+    /// # Errors
+    /// [`Error::Hotspot`]; the store failed.
+    pub async fn update_hotspot(&self, name: &str, spec: HotspotSpec) -> Result<HotspotRecord, Error> {
+        let (app, name) = (self.clone(), name.to_owned());
+        self.finish(async move {
+            let order = app.edit_servers().await?;
+            let old = app.hotspot(&name)?;
+            let mut hotspot = app.judge_hotspot(&spec, Some(old.hotspot.id))?;
+            (hotspot.allowed, hotspot.blocked) = (old.hotspot.allowed.clone(), old.hotspot.blocked.clone());
+            let record = HotspotRecord { hotspot, settings: spec.settings, ..old };
+            app.store().update_hotspot(&record).await.map_err(refusal)?;
+            app.reload_hotspots().await?;
+            drop(order);
+            app.settle(&[Owner::Hotspot(record.hotspot.id)]).await;
+            Ok(record)
+        })
+        .await
+    }
+
+    /// Deletes a hotspot with its devices; what was used there stays counted.
+    ///
+    /// # Errors
+    /// [`HotspotError::NotFound`]; [`HotspotError::InUse`] where devices are online and `end_sessions` is false; the
+    /// store failed.
+    pub async fn delete_hotspot(&self, name: &str, end_sessions: bool) -> Result<(), Error> {
+        let (app, name) = (self.clone(), name.to_owned());
+        self.finish(async move {
+            let order = app.edit_servers().await?;
+            let id = app.hotspot(&name)?.hotspot.id;
+            let deleted = app.store().delete_hotspot(id, end_sessions, now_ms()).await.map_err(refusal)?;
+            for freed in deleted.freed {
+                app.directory().give_back_grant_mark(freed.mark);
+            }
+            for ended in &deleted.ended {
+                app.hosts().set_offline(ended.hotspot, ended.mac, ended.session);
+            }
+            app.reload_hotspots().await?;
+            drop(order);
+            let grants = deleted.ended.iter().map(|ended| Owner::Grant(ended.grant));
+            let owners: Vec<Owner> = grants.chain([Owner::Hotspot(id)]).collect();
+            app.settle(&owners).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Pass-through and blocked devices of a hotspot, by MAC.
+    ///
+    /// # Errors
+    /// [`HotspotError::NotFound`]; the store failed.
+    pub async fn hotspot_devices(&self, name: &str) -> Result<Vec<HotspotDevice>, Error> {
+        let id = self.hotspot(name)?.hotspot.id;
+        self.store().hotspot_devices(id).await.map_err(Error::Store)
+    }
+
+    /// Lets a device pass without a login, blocks it, or (`None`) treats it like any other again.
+    ///
+    /// # Errors
+    /// [`Error::Hotspot`]; the store failed.
+    pub async fn set_device_policy(
+        &self,
+        name: &str,
+        mac: Mac,
+        policy: Option<DevicePolicy>,
+        note: String,
+    ) -> Result<(), Error> {
+        let (app, name) = (self.clone(), name.to_owned());
+        if note.len() > 4 * MOST_NOTE || note.chars().count() > MOST_NOTE || note.chars().any(char::is_control) {
+            return Err(HotspotError::Note.into());
+        }
+        self.finish(async move {
+            let order = app.edit_servers().await?;
+            let Hotspot { id, allowed, blocked, .. } = app.hotspot(&name)?.hotspot;
+            if let Some(policy) = policy {
+                let known = allowed.contains(&mac) || blocked.contains(&mac);
+                if !known && allowed.len() + blocked.len() >= MOST_DEVICES {
+                    return Err(HotspotError::TooManyDevices.into());
+                }
+                let device = HotspotDevice { mac, policy, note, created_ms: now_ms() };
+                app.store().put_hotspot_device(id, &device).await.map_err(refusal)?;
+            } else {
+                app.store().remove_hotspot_device(id, mac).await.map_err(|error| match error {
+                    store::Error::Missing => HotspotError::DeviceNotFound.into(),
+                    other => Error::Store(other),
+                })?;
+            }
+            app.reload_hotspots().await?;
+            drop(order);
+            app.settle(&[Owner::Hotspot(id)]).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Reads the hotspots anew, for all who follow them.
+    async fn reload_hotspots(&self) -> Result<(), Error> {
+        let records = self.store().hotspots().await.map_err(Error::Store)?;
+        self.hosts().set_hotspots(records.iter().map(|record| record.hotspot.clone()).collect());
+        self.0.hotspots.send_replace(Arc::new(records));
+        Ok(())
+    }
+
+    /// Judges what is wanted of a new hotspot, or of the one with id `own`. Its devices are left out.
+    fn judge_hotspot(&self, spec: &HotspotSpec, own: Option<HotspotId>) -> Result<Hotspot, HotspotError> {
+        let host = self.0.handle.host();
+        let others: Vec<Hotspot> = {
+            let all = self.0.hotspots.borrow();
+            all.iter().map(|record| record.hotspot.clone()).filter(|other| Some(other.id) != own).collect()
+        };
+        let HotspotSpec { interface, address, address_ipv6, nat_ipv6, isolated, lan_access, settings: _ } = spec;
+        if interface.is_wireguard() || interface.as_str() == "lo" || host.wans.contains(interface) {
+            return Err(HotspotError::Interface);
+        }
+        if others.iter().any(|other| other.interface == *interface) {
+            return Err(HotspotError::InterfaceTaken);
+        }
+        let unicast = vpn_servers::is_unicast(address.addr());
+        if !(16..=29).contains(&address.prefix_len()) || !is_host_of(*address, address.addr()) || !unicast {
+            return Err(HotspotError::Address);
+        }
+        // Addresses on its own interface are its own, or will be.
+        let elsewhere = || host.addresses.iter().filter(|(name, _)| name != interface).map(|(_, net)| *net);
+        let directory = self.directory();
+        let on_host = elsewhere().any(|net| matches!(net, IpNet::V4(net) if overlaps(net, *address)));
+        let at_others = others.iter().any(|other| overlaps(other.address, *address));
+        if on_host || at_others || directory.has_subnet(*address, None) {
+            return Err(HotspotError::SubnetTaken);
+        }
+        let taken_v6 = |net: Ipv6Net| {
+            directory.has_subnet_v6(net, None)
+                || others.iter().filter_map(|other| other.address_ipv6).any(|other| overlaps_v6(other, net))
+                || elsewhere().any(|other| matches!(other, IpNet::V6(other) if overlaps_v6(other, net)))
+        };
+        let address_ipv6 = match address_ipv6 {
+            Ipv6Choice::Off => None,
+            // From the upper end: VPN servers take theirs from the lower.
+            Ipv6Choice::Auto => Some(self.unique_local(taken_v6).ok_or(HotspotError::SubnetTaken)?),
+            Ipv6Choice::Net(net) if !is_guest_net(*net) => return Err(HotspotError::AddressIpv6),
+            Ipv6Choice::Net(net) if taken_v6(*net) => return Err(HotspotError::SubnetTaken),
+            Ipv6Choice::Net(net) => Some(*net),
+        };
+        if lan_access.len() > MOST_NETWORKS {
+            return Err(HotspotError::LanAccess);
+        }
+        Ok(Hotspot {
+            id: own.unwrap_or(HotspotId(0)),
+            interface: *interface,
+            address: *address,
+            address_ipv6,
+            nat_ipv6: *nat_ipv6,
+            isolated: *isolated,
+            lan_access: lan_access.clone(),
+            portal_tls: self.settings().portal_tls,
+            allowed: Vec::new(),
+            blocked: Vec::new(),
+        })
+    }
+
+    fn unique_local(&self, taken: impl Fn(Ipv6Net) -> bool) -> Option<Ipv6Net> {
+        let global = self.global_id();
+        (0..=u16::MAX).rev().filter_map(|number| vpn_servers::unique_local(global, number)).find(|net| !taken(*net))
+    }
+}
+
+/// A /64 of unicast addresses with one for the gateway.
+fn is_guest_net(net: Ipv6Net) -> bool {
+    let address: Ipv6Addr = net.addr();
+    let special = address.is_multicast()
+        || address.is_loopback()
+        || address.is_unspecified()
+        || address.is_unicast_link_local()
+        || address.to_ipv4_mapped().is_some();
+    net.prefix_len() == 64 && is_host_of_v6(net, address) && !special
+}
+
+fn refusal(error: store::Error) -> Error {
+    match error {
+        store::Error::Taken(Field::HotspotName) => HotspotError::NameTaken.into(),
+        store::Error::Taken(Field::HotspotInterface) => HotspotError::InterfaceTaken.into(),
+        store::Error::InUse => HotspotError::InUse.into(),
+        store::Error::Missing => HotspotError::NotFound.into(),
+        other => Error::Store(other),
+    }
+}
