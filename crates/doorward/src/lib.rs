@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod dhcp;
+pub mod dns;
 pub mod hosts;
 pub mod hotspot_settings;
 pub mod http;
