@@ -32,14 +32,17 @@ mod directory;
 mod error;
 mod given;
 mod guesses;
+pub mod guest_lists;
 pub mod guest_settings;
 pub mod guests;
 pub mod hotspots;
+pub mod live;
 pub mod logins;
 mod pool;
 pub mod port_forwards;
 pub mod system;
 pub mod usage;
+pub mod vouchers;
 pub mod vpn_servers;
 
 use self::hotspots::HotspotError;

@@ -19,6 +19,7 @@ mod auth;
 mod body;
 mod envelope;
 mod error;
+pub mod hotspot_api;
 pub mod portal;
 mod refusals;
 mod source;
@@ -28,6 +29,8 @@ mod vpn_api;
 const MOST_AT_ONCE: usize = 512;
 /// Longest life of a request, its body and its wait included.
 const REQUEST_WAIT: Duration = Duration::from_secs(30);
+/// Answers `Not authorized` within a minute, after which an address is not heard for a minute.
+const MOST_REFUSALS: u32 = 20;
 /// Most bytes of all header names and values together.
 const MOST_HEADER_BYTES: usize = 32 * 1024;
 /// Most bytes of path and query.
@@ -43,6 +46,8 @@ pub struct HttpSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// The VPN API answers 200 whatever happened, for old clients (VPN API, section 1.5).
     pub v1_status_200: bool,
+    /// From where the hotspot API answers; empty: private, shared, link-local and loopback addresses.
+    pub api_networks: Vec<IpNet>,
 }
 
 /// What handlers share.
@@ -57,20 +62,28 @@ struct Site {
 /// The management router. It needs [`ConnectInfo`] of [`SocketAddr`]: serve it with
 /// `into_make_service_with_connect_info`.
 pub fn router(app: App, settings: HttpSettings) -> Router {
+    let hotspot_api = hotspot_api::router(app.clone(), &settings.trusted_proxies, &settings.api_networks);
     let site = Site {
         app,
         settings: Arc::new(settings),
-        refusals: Arc::default(),
+        refusals: Arc::new(refusals::Refusals::new(MOST_REFUSALS)),
         slots: Arc::new(Semaphore::new(MOST_AT_ONCE)),
     };
-    Router::new()
+    let vpn_api = Router::new()
         .merge(vpn_api::router(&site))
         .fallback(|| async { error::NOT_FOUND.into_response() })
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(middleware::from_fn_with_state(site.clone(), limit))
         .layer(middleware::from_fn_with_state(site.clone(), vpn_api::status_200))
-        .layer(middleware::map_response(mark))
-        .with_state(site)
+        .with_state(site);
+    // What one face says of a broken request, the other would not understand: each has its own bounds.
+    hotspot_api.fallback_service(vpn_api).layer(middleware::map_response(mark))
+}
+
+/// The router of a plain listener that serves the hotspot API at `/api/` to `networks` (empty: local addresses), and
+/// nothing else to anybody. It needs [`ConnectInfo`] of [`SocketAddr`].
+pub fn local_api_router(app: App, networks: &[IpNet]) -> Router {
+    hotspot_api::local_router(app, networks)
 }
 
 /// Bounds what a request may cost.

@@ -108,7 +108,10 @@ pub fn random_instance_id() -> Result<String, Error> {
 }
 
 /// Random characters of an ASCII alphabet, each equally likely.
-fn random_text(alphabet: &[u8], count: usize) -> Result<String, Error> {
+///
+/// # Errors
+/// [`Error::Random`] where the system has no random numbers.
+pub fn random_text(alphabet: &[u8], count: usize) -> Result<String, Error> {
     // Bytes from here on would make the first characters of the alphabet likelier.
     let limit = 256 / alphabet.len() * alphabet.len();
     let mut text = String::with_capacity(count);

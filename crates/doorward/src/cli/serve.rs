@@ -56,6 +56,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let http_settings = HttpSettings {
         trusted_proxies: config.management.trusted_proxies.clone(),
         v1_status_200: config.management.v1_status_200,
+        api_networks: config.management.api_networks.clone(),
     };
     // No listener opens before the rules stand that keep it from those who may not reach it.
     if tokio::time::timeout(GUARD_WAIT, reconcile.guarded()).await.is_err() {

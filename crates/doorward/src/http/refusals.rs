@@ -10,16 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Refusals per minute that an address may collect.
-const MOST: u32 = 20;
 /// How long a count stands.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses that are remembered; beyond that, the oldest is forgotten.
 const MOST_ADDRESSES: usize = 16_384;
 
 /// Refused requests by address; IPv6 by /64, which is one subscriber's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Refusals {
+    /// Refusals within a minute, after which an address is not heard for a minute.
+    most: u32,
     counts: Mutex<Counts>,
     /// Number of addresses, so that nobody waits for the lock while there is none.
     addresses: AtomicUsize,
@@ -33,6 +33,11 @@ struct Counts {
 }
 
 impl Refusals {
+    /// None yet; `most` within a minute are taken.
+    pub(super) fn new(most: u32) -> Self {
+        Self { most, counts: Mutex::default(), addresses: AtomicUsize::default() }
+    }
+
     /// Whether an address was refused too often to be heard now.
     pub(super) fn too_many(&self, address: IpAddr, now: Instant) -> bool {
         if self.addresses.load(Ordering::Relaxed) == 0 {
@@ -42,7 +47,7 @@ impl Refusals {
         counts
             .by_address
             .get(&subscriber(address))
-            .is_some_and(|(since, count)| *count >= MOST && now.duration_since(*since) < WINDOW)
+            .is_some_and(|(since, count)| *count >= self.most && now.duration_since(*since) < WINDOW)
     }
 
     /// Counts a refusal.
@@ -53,11 +58,18 @@ impl Refusals {
                 break;
             }
             counts.order.pop_front();
-            counts.by_address.remove(&oldest);
+            // Unless its time began anew.
+            if counts.by_address.get(&oldest).is_some_and(|(began, _)| *began == since) {
+                counts.by_address.remove(&oldest);
+            }
         }
         let address = subscriber(address);
-        if let Some((_, count)) = counts.by_address.get_mut(&address) {
+        if let Some((since, count)) = counts.by_address.get_mut(&address) {
             *count = count.saturating_add(1);
+            if *count == self.most {
+                *since = now;
+                counts.order.push_back((now, address));
+            }
         } else {
             counts.by_address.insert(address, (now, 1));
             counts.order.push_back((now, address));
@@ -87,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_twenty_first_is_too_many_for_a_minute() {
-        let (refusals, start) = (Refusals::default(), Instant::now());
+        let (refusals, start) = (Refusals::new(20), Instant::now());
         for n in 0..20 {
             assert!(!refusals.too_many(at("192.0.2.1"), start), "{n}");
             refusals.count(at("192.0.2.1"), start);
@@ -102,8 +114,22 @@ mod tests {
     }
 
     #[test]
+    fn a_minute_of_silence_follows_the_last_one() {
+        let (refusals, start) = (Refusals::new(2), Instant::now());
+        refusals.count(at("192.0.2.1"), start);
+        let second = start + WINDOW - Duration::from_secs(1);
+        refusals.count(at("192.0.2.1"), second);
+        let later = second + WINDOW - Duration::from_secs(1);
+        refusals.count(at("192.0.2.2"), later);
+        assert!(refusals.too_many(at("192.0.2.1"), later));
+        assert!(!refusals.too_many(at("192.0.2.1"), second + WINDOW));
+        refusals.count(at("192.0.2.2"), second + WINDOW);
+        assert_eq!(refusals.lock().by_address.len(), 1, "it is forgotten");
+    }
+
+    #[test]
     fn a_64_is_one_subscriber() {
-        let (refusals, now) = (Refusals::default(), Instant::now());
+        let (refusals, now) = (Refusals::new(20), Instant::now());
         for n in 0..20 {
             refusals.count(at(&format!("2001:db8:0:1::{n:x}")), now);
         }
@@ -113,7 +139,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let (refusals, now) = (Refusals::default(), Instant::now());
+        let (refusals, now) = (Refusals::new(20), Instant::now());
         for n in 0..40_000_u32 {
             refusals.count(IpAddr::from(n.to_be_bytes()), now);
         }

@@ -1,6 +1,6 @@
 //! Answers that a client of the hotspot API may ask for again (docs/api-design.md, `Idempotency-Key`).
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{Error, Store, error::corrupt};
 use crate::secrets::Place;
@@ -13,7 +13,7 @@ pub struct Once<T> {
     /// Which request, and by what key.
     pub ticket: OnceTicket,
     /// Makes the answer of what was done.
-    pub answer: Box<dyn FnOnce(&T) -> Vec<u8> + Send>,
+    pub answer: Arc<dyn Fn(&T) -> Vec<u8> + Send + Sync>,
 }
 
 /// What names such a request.
@@ -25,6 +25,12 @@ pub struct OnceTicket {
     pub request: [u8; 32],
     /// Unix ms.
     pub now_ms: i64,
+}
+
+impl<T> Clone for Once<T> {
+    fn clone(&self) -> Self {
+        Self { ticket: self.ticket, answer: Arc::clone(&self.answer) }
+    }
 }
 
 impl<T> fmt::Debug for Once<T> {

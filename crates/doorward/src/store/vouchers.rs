@@ -265,7 +265,10 @@ impl Store {
                 .bind(&folded)
                 .fetch_optional(&mut *c)
                 .await?;
-            let mut voucher = row.ok_or(Error::Missing)?.open(&key)?;
+            let row = row.ok_or(Error::Missing)?;
+            let sealed = row.passcode.clone();
+            let mut voucher = row.open(&key)?;
+            let passcode = voucher.passcode.clone();
             if let Err(refused) = change(&mut voucher) {
                 return Ok(Err(refused));
             }
@@ -290,7 +293,9 @@ impl Store {
             .bind(i64::from(terms.devices))
             .execute(&mut *c)
             .await?;
-            let passcode = seal_passcode(&key, &folded, &voucher.passcode)?;
+            // Sealed anew it would look changed to a login that has just compared it.
+            let sealed =
+                if voucher.passcode == passcode { sealed } else { seal_passcode(&key, &folded, &voucher.passcode)? };
             sqlx::query(
                 "UPDATE vouchers SET passcode = $3, fullname = $4, note = $5, valid_for = $6, valid_from_ms = $7,
                     from_first_use = $8, modified_ms = $9
@@ -298,7 +303,7 @@ impl Store {
             )
             .bind(gateway)
             .bind(voucher.id.0)
-            .bind(passcode)
+            .bind(sealed)
             .bind(&voucher.fullname)
             .bind(&terms.note)
             .bind(terms.valid_for.to_string())

@@ -101,7 +101,7 @@ pub(super) struct VoucherRow {
     grant_id: i64,
     username: String,
     username_folded: String,
-    passcode: Vec<u8>,
+    pub(super) passcode: Vec<u8>,
     code_only: bool,
     fullname: String,
     note: String,
