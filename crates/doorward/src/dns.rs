@@ -39,6 +39,7 @@ use self::{
     server::{Answer, Bounds},
     upstream::Upstream,
 };
+pub use crate::reconcile::GardenAddress;
 use crate::{clock, hosts::Hosts, hosts::Standing};
 
 /// Port of DNS.
@@ -46,17 +47,6 @@ pub const PORT: u16 = 53;
 
 /// Before sockets that could not be made are tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// A TCP port of an address that guests may reach before they log in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GardenAddress {
-    /// The address.
-    pub address: IpAddr,
-    /// The port.
-    pub port: u16,
-    /// Unix ms from which on it is closed again.
-    pub until_ms: i64,
-}
 
 /// How names are resolved.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ pub mod dns;
 pub mod hosts;
 pub mod hotspot_settings;
 pub mod http;
+pub mod keeper;
 pub mod listen;
 pub mod meter;
 pub mod reconcile;

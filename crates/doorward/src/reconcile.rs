@@ -5,12 +5,13 @@
 
 mod delta;
 mod full;
+mod garden;
 mod parts;
 mod queue;
 mod status;
 mod task;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use doorward_kernel::Host;
 use doorward_policy::{
@@ -20,7 +21,7 @@ use doorward_policy::{
     observed::{Scope, Stats},
     vpn_server::ServerId,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use self::{
     queue::Ticket,
@@ -48,6 +49,8 @@ pub enum Owner {
 pub struct Handle {
     queue: Arc<queue::Queue>,
     reads: mpsc::Sender<ReadRequest>,
+    garden: mpsc::Sender<GardenRequest>,
+    spent: Arc<Notify>,
     status: watch::Receiver<Status>,
     host: watch::Receiver<Arc<Host>>,
 }
@@ -55,6 +58,22 @@ pub struct Handle {
 struct ReadRequest {
     scope: Scope,
     answer: oneshot::Sender<Result<Stats, doorward_kernel::Error>>,
+}
+
+/// A TCP port of an address that guests may reach before they log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GardenAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// Unix ms from which on it is closed again.
+    pub until_ms: i64,
+}
+
+struct GardenRequest {
+    addresses: Vec<GardenAddress>,
+    answer: oneshot::Sender<bool>,
 }
 
 /// Why the kernel could not be read.
@@ -73,6 +92,13 @@ pub const READ_WAIT: Duration = Duration::from_secs(5);
 
 /// Readings that may wait.
 const READ_QUEUE: usize = 256;
+
+/// Openings of the garden that may wait, and how long one waits at most: as long as a resolver's client.
+const GARDEN_QUEUE: usize = 1024;
+const GARDEN_WAIT: Duration = Duration::from_secs(2);
+
+/// Addresses of one opening.
+const MOST_GARDEN_ADDRESSES: usize = 64;
 
 impl Handle {
     /// Says that stored rows changed. Call it after the write was acknowledged.
@@ -102,6 +128,21 @@ impl Handle {
             Ok(Ok(result)) => result.map_err(ReadError::Kernel),
             Ok(Err(_)) | Err(_) => Err(ReadError::Busy),
         }
+    }
+
+    /// Opens addresses to guests who are not logged in; `true`: the kernel has them. The kernel closes them by itself.
+    pub async fn garden(&self, mut addresses: Vec<GardenAddress>) -> bool {
+        addresses.truncate(MOST_GARDEN_ADDRESSES);
+        let (answer, answered) = oneshot::channel();
+        if self.garden.try_send(GardenRequest { addresses, answer }).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(GARDEN_WAIT, answered).await, Ok(Ok(true)))
+    }
+
+    /// Waits until the kernel tells that a quota ran out. For one listener; safe to drop.
+    pub async fn quota_spent(&self) {
+        self.spent.notified().await;
     }
 
     /// The host's WANs and addresses as of the last full pass.

@@ -12,15 +12,21 @@ use doorward_kernel::{
     nft::NftOwner,
     tunnel::{Backend, TunnelConfig},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 
 use crate::{
-    app::{self, App},
+    app::{self, App, HotspotRecord},
     config::{self, Config},
     control::{self, Report},
+    dhcp::{self, Served},
+    dns::{self, policy::Zone},
     hosts::Hosts,
     http::{self, HttpSettings},
-    listen, meter, reconcile,
+    keeper, listen, meter, reconcile,
+    store::Store,
 };
 
 /// Time between full passes without any other reason.
@@ -62,6 +68,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     if tokio::time::timeout(GUARD_WAIT, reconcile.guarded()).await.is_err() {
         bail!("the firewall's skeleton does not stand after {} s", GUARD_WAIT.as_secs());
     }
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let guests = open_hotspots(&config, &app, &store, &reconcile, stopped);
     let router = http::router(app.clone(), http_settings);
     let server = axum_server::Handle::new();
     let mut listeners = listen::open(&config.management, &config.state_dir, router, &server)?;
@@ -88,6 +96,14 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     notify(sd_notify::NotifyState::Stopping);
     server.graceful_shutdown(Some(LAST_REQUESTS));
     while listeners.join_next().await.is_some() {}
+    _ = stop.send(true);
+    for keeper in guests.keepers {
+        keeper.await?;
+    }
+    for server in guests.servers {
+        server.abort();
+        drop(server.await);
+    }
     control.abort();
     drop(std::fs::remove_file(config.state_dir.join(control::SOCKET)));
     // The meter collects a last time when nobody can ask it any more; then nobody holds the loop.
@@ -98,6 +114,45 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     reconcile_task.await?;
     store.close().await;
     result
+}
+
+/// Tasks of the hotspots.
+struct Guests {
+    /// They end when told to stop, after what sessions used was stored a last time.
+    keepers: Vec<JoinHandle<()>>,
+    /// They have nothing to put in order. The DHCP server itself goes on: guests must be able to renew their leases.
+    servers: Vec<JoinHandle<()>>,
+}
+
+/// Starts what guests need beside the kernel's rules.
+fn open_hotspots(
+    config: &Config,
+    app: &App,
+    store: &Store,
+    reconcile: &reconcile::Handle,
+    stopped: tokio::sync::watch::Receiver<bool>,
+) -> Guests {
+    let lent = |record: &HotspotRecord| Served {
+        hotspot: record.hotspot.clone(),
+        host_name: record.settings.host_name.clone(),
+        lease_s: record.settings.lease_s,
+    };
+    let options = dhcp::Options { state_dir: config.state_dir.clone(), api_path: http::portal::API_PATH };
+    let dhcp = dhcp::spawn(options, app.hotspots(), lent, app.hosts().clone());
+
+    let zone = |record: &HotspotRecord| Zone::of(&record.hotspot, &record.settings);
+    let (host, garden) = (reconcile.clone(), reconcile.clone());
+    let machine = move || host.host();
+    let open = move |addresses| {
+        let garden = garden.clone();
+        async move { garden.garden(addresses).await }
+    };
+    let options = dns::Options { upstreams: config.dns.upstreams.clone(), port: dns::PORT };
+    let (_, resolver) = dns::spawn(options, app.hotspots(), zone, app.hosts().clone(), machine, open);
+    Guests {
+        keepers: keeper::spawn(app.clone(), store.clone(), reconcile.clone(), stopped),
+        servers: vec![dhcp, resolver],
+    }
 }
 
 /// Keeps a second gateway off the same state.
@@ -139,7 +194,8 @@ fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> app::Settings {
         config_tabs: management.config_tabs,
         zone,
         own_tcp_ports: listeners.map(|address| address.port()).collect(),
-        own_udp_ports: Vec::new(),
+        // Resolver and DHCP server of the hotspots.
+        own_udp_ports: vec![53, 67, 547],
         portal_tls: !config.portal.tls_certificate.as_os_str().is_empty(),
     }
 }

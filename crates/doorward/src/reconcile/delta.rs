@@ -9,6 +9,8 @@ use doorward_kernel::Kernel;
 use doorward_policy::{
     account::AccountId,
     desired,
+    guest::GrantId,
+    hotspot::HotspotId,
     item::{Item, Key},
     plan::plan_part,
     vpn_server::{ServerId, VpnServer},
@@ -39,6 +41,9 @@ impl<K: Kernel> Task<K> {
     async fn delta(&mut self, mut owners: BTreeSet<Owner>) -> Result<BTreeSet<Owner>, PassError> {
         if owners.iter().any(|owner| matches!(owner, Owner::Base | Owner::Server(_))) {
             self.reload_servers(&mut owners).await?;
+        }
+        if owners.iter().any(|owner| matches!(owner, Owner::Base | Owner::Hotspot(_))) {
+            self.reload_hotspots(&mut owners).await?;
         }
         let parts = self.load_parts(&owners).await?;
 
@@ -86,6 +91,18 @@ impl<K: Kernel> Task<K> {
         Ok(())
     }
 
+    /// Reads all hotspots (they are few) and adds the grants that a hotspot's change may concern.
+    async fn reload_hotspots(&mut self, owners: &mut BTreeSet<Owner>) -> Result<(), PassError> {
+        let fresh = self.store.hotspots().await?.into_iter().map(|record| (record.hotspot.id, record.hotspot));
+        let fresh: BTreeMap<_, _> = fresh.collect();
+        if fresh != self.hotspots {
+            owners.extend(self.parts.grants());
+        }
+        self.hotspots = fresh;
+        owners.insert(Owner::Base);
+        Ok(())
+    }
+
     /// What the owners need by what is stored now; `None`: they are gone.
     async fn load_parts(&mut self, owners: &BTreeSet<Owner>) -> Result<BTreeMap<Owner, Option<Part>>, PassError> {
         let ids: Vec<AccountId> = owners
@@ -99,17 +116,34 @@ impl<K: Kernel> Task<K> {
         if accounts.iter().any(|a| !self.servers.contains_key(&a.server)) {
             self.servers = self.store.servers().await?.into_iter().map(|s| (s.id, s)).collect();
         }
+        let ids: Vec<GrantId> = owners
+            .iter()
+            .filter_map(|owner| match owner {
+                Owner::Grant(id) => Some(*id),
+                Owner::Base | Owner::Server(_) | Owner::Hotspot(_) | Owner::Account(_) => None,
+            })
+            .collect();
+        let grants = if ids.is_empty() { Vec::new() } else { self.store.grants_by_ids(&ids).await? };
+        let unknown = |hotspot: HotspotId| !self.hotspots.contains_key(&hotspot);
+        if grants.iter().flat_map(|grant| &grant.sessions).any(|session| unknown(session.hotspot)) {
+            let fresh = self.store.hotspots().await?.into_iter().map(|record| (record.hotspot.id, record.hotspot));
+            self.hotspots = fresh.collect();
+        }
         let mut parts: BTreeMap<Owner, Option<Part>> = owners.iter().map(|owner| (*owner, None)).collect();
         for owner in owners {
             match owner {
                 Owner::Base => {
-                    let base = desired::base(self.servers.values(), [], &self.environment);
+                    let base = desired::base(self.servers.values(), self.hotspots.values(), &self.environment);
                     parts.insert(*owner, Some((base, None)));
                 }
                 Owner::Server(id) => {
                     parts.insert(*owner, self.servers.get(id).map(|s| (desired::server(s), None)));
                 }
-                Owner::Account(_) | Owner::Hotspot(_) | Owner::Grant(_) => {}
+                Owner::Hotspot(id) => {
+                    let items = self.hotspots.get(id).map(|hotspot| desired::hotspot(hotspot));
+                    parts.insert(*owner, items.map(|items| (items, None)));
+                }
+                Owner::Account(_) | Owner::Grant(_) => {}
             }
         }
         let now_ms = clock::now_ms();
@@ -119,6 +153,10 @@ impl<K: Kernel> Task<K> {
                 .get(&account.server)
                 .map(|server| desired::account(account, server, &self.environment, now_ms));
             parts.insert(Owner::Account(account.id), part);
+        }
+        for grant in &grants {
+            let part = desired::grant(grant, &self.hotspots, &self.environment, now_ms);
+            parts.insert(Owner::Grant(grant.id), Some(part));
         }
         Ok(parts)
     }

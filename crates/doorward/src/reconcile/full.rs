@@ -11,6 +11,8 @@ use doorward_kernel::Kernel;
 use doorward_policy::{
     account::Account,
     desired,
+    guest::Grant,
+    hotspot::{Hotspot, HotspotId},
     item::{Item, Items, Key, SysctlKey},
     observed::Scope,
     plan::{Change, plan},
@@ -30,6 +32,8 @@ use crate::{clock, store};
 struct Snapshot {
     servers: BTreeMap<ServerId, VpnServer>,
     accounts: Vec<Account>,
+    hotspots: BTreeMap<HotspotId, Hotspot>,
+    grants: Vec<Grant>,
 }
 
 impl<K: Kernel> Task<K> {
@@ -122,7 +126,9 @@ impl<K: Kernel> Task<K> {
         let mut load = tokio::spawn(async move {
             let servers = store.servers().await?.into_iter().map(|s| (s.id, s)).collect();
             let accounts = store.accounts().await?;
-            Ok::<_, store::Error>(Snapshot { servers, accounts })
+            let hotspots = store.hotspots().await?.into_iter().map(|record| (record.hotspot.id, record.hotspot));
+            let (hotspots, grants) = (hotspots.collect(), store.live_grants().await?);
+            Ok::<_, store::Error>(Snapshot { servers, accounts, hotspots, grants })
         });
         if !self.ready {
             return Ok(load.await??);
@@ -132,6 +138,7 @@ impl<K: Kernel> Task<K> {
                 loaded = &mut load => return Ok(loaded??),
                 () = self.queue.woken() => self.attend().await,
                 request = self.read_requests.recv() => if let Some(request) = request { self.answer(request).await },
+                Some(request) = self.garden_requests.recv() => self.open_garden(request).await,
             }
         }
     }
@@ -149,6 +156,9 @@ impl<K: Kernel> Task<K> {
         }
         while let Ok(request) = self.read_requests.try_recv() {
             self.answer(request).await;
+        }
+        if let Ok(request) = self.garden_requests.try_recv() {
+            self.open_garden(request).await;
         }
     }
 
@@ -172,10 +182,17 @@ impl<K: Kernel> Task<K> {
             let part = desired::account(account, server, &self.environment, now_ms);
             take(self, Owner::Account(account.id), part);
         }
+        for grant in &snapshot.grants {
+            let part = desired::grant(grant, &snapshot.hotspots, &self.environment, now_ms);
+            take(self, Owner::Grant(grant.id), part);
+        }
+        for hotspot in snapshot.hotspots.values() {
+            take(self, Owner::Hotspot(hotspot.id), (desired::hotspot(hotspot), None));
+        }
         for server in snapshot.servers.values() {
             take(self, Owner::Server(server.id), (desired::server(server), None));
         }
-        let base = desired::base(snapshot.servers.values(), [], &self.environment);
+        let base = desired::base(snapshot.servers.values(), snapshot.hotspots.values(), &self.environment);
         take(self, Owner::Base, (base, None));
 
         let gone: Vec<Owner> = self.parts.others(&seen).collect();
@@ -184,7 +201,9 @@ impl<K: Kernel> Task<K> {
         }
         if !self.touched_owners.contains(&Owner::Base) {
             self.servers = snapshot.servers;
+            self.hotspots = snapshot.hotspots;
         }
+        self.open_now(now_ms).for_each(|item| desired.put(item));
         desired
     }
 }

@@ -57,6 +57,11 @@ impl Parts {
         self.keys.keys().filter(|owner| !known.contains(owner)).copied()
     }
 
+    /// Grants that have items.
+    pub(super) fn grants(&self) -> impl Iterator<Item = Owner> + '_ {
+        self.keys.keys().filter(|owner| matches!(owner, Owner::Grant(_))).copied()
+    }
+
     /// The earliest moment at which something changes by itself.
     pub(super) fn next_deadline_ms(&self) -> Option<i64> {
         self.deadlines.first().map(|(at, _)| *at)

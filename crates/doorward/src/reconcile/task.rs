@@ -9,15 +9,16 @@ use std::{
 use doorward_kernel::{Host, Kernel};
 use doorward_policy::{
     desired::Environment,
+    hotspot::{Hotspot, HotspotId},
     item::{Items, Key},
     plan::Change,
     vpn_server::{ServerId, VpnServer},
 };
 use jiff::tz::TimeZone;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{
-    Handle, Owner, READ_QUEUE, ReadRequest,
+    GARDEN_QUEUE, GardenRequest, Handle, Owner, READ_QUEUE, ReadRequest,
     parts::Parts,
     queue::{Queue, Waiting},
     status::{MOST_FAILURES, Section, SectionCounts, Status},
@@ -51,18 +52,23 @@ pub struct Options {
 pub fn spawn<K: Kernel>(kernel: K, store: Store, options: Options) -> (Handle, tokio::task::JoinHandle<()>) {
     let queue = Arc::new(Queue::default());
     let (reads, read_requests) = mpsc::channel(READ_QUEUE);
+    let (garden, garden_requests) = mpsc::channel(GARDEN_QUEUE);
+    let spent = Arc::new(Notify::new());
     let (status_out, status) = watch::channel(Status::starting());
     let (host_out, host) = watch::channel(Arc::new(Host::default()));
-    let handle = Handle { queue: Arc::clone(&queue), reads, status, host };
+    let handle = Handle { queue: Arc::clone(&queue), reads, garden, spent: Arc::clone(&spent), status, host };
     let task = Task {
         kernel,
         store,
         queue,
         read_requests,
+        garden_requests,
+        spent,
         status: status_out,
         host: host_out,
         environment: Environment { wans: Vec::new(), advertised: BTreeSet::new(), zone: options.zone.clone() },
         servers: BTreeMap::new(),
+        hotspots: BTreeMap::new(),
         applied: Items::default(),
         parts: Parts::default(),
         fenced: false,
@@ -87,10 +93,13 @@ pub(super) struct Task<K> {
     pub(super) store: Store,
     pub(super) queue: Arc<Queue>,
     pub(super) read_requests: mpsc::Receiver<ReadRequest>,
+    pub(super) garden_requests: mpsc::Receiver<GardenRequest>,
+    pub(super) spent: Arc<Notify>,
     pub(super) status: watch::Sender<Status>,
     pub(super) host: watch::Sender<Arc<Host>>,
     pub(super) environment: Environment,
     pub(super) servers: BTreeMap<ServerId, VpnServer>,
+    pub(super) hotspots: BTreeMap<HotspotId, Hotspot>,
     /// The last full observation and every change acknowledged since.
     pub(super) applied: Items,
     pub(super) parts: Parts,
@@ -120,6 +129,7 @@ enum Event {
     Nudged,
     Read(Option<ReadRequest>),
     Told(doorward_kernel::Event),
+    Garden(GardenRequest),
     Timer,
 }
 
@@ -158,6 +168,7 @@ impl<K: Kernel> Task<K> {
                     () = self.queue.woken() => Event::Nudged,
                     request = self.read_requests.recv() => Event::Read(request),
                     told = self.kernel.event() => Event::Told(told),
+                    Some(request) = self.garden_requests.recv() => Event::Garden(request),
                     () = nap => Event::Timer,
                 }
             };
@@ -169,6 +180,7 @@ impl<K: Kernel> Task<K> {
                 Event::Read(Some(request)) => self.answer(request).await,
                 Event::Read(None) => return,
                 Event::Told(told) => self.hear(told).await,
+                Event::Garden(request) => self.open_garden(request).await,
                 Event::Timer => self.on_timer().await,
             }
         }
@@ -178,6 +190,9 @@ impl<K: Kernel> Task<K> {
     async fn give_turns(&mut self) {
         while let Ok(request) = self.read_requests.try_recv() {
             self.answer(request).await;
+        }
+        if let Ok(request) = self.garden_requests.try_recv() {
+            self.open_garden(request).await;
         }
         if self.nap().is_zero() {
             self.on_timer().await;
@@ -194,8 +209,11 @@ impl<K: Kernel> Task<K> {
     async fn hear(&mut self, told: doorward_kernel::Event) {
         match told {
             doorward_kernel::Event::Drifted(what) => self.repair(&what).await,
-            // The kernel itself lets nothing more through; the meter stores it.
-            doorward_kernel::Event::Spent(quotas) => tracing::debug!(?quotas, "used up"),
+            // The kernel itself lets nothing more through; who counts stores it.
+            doorward_kernel::Event::Spent(quotas) => {
+                tracing::debug!(?quotas, "used up");
+                self.spent.notify_one();
+            }
         }
     }
 
@@ -330,7 +348,8 @@ impl<K: Kernel> Task<K> {
         // Limits may have been refused in an earlier slice.
         let before = self.failures.keys().copied().filter(|key| !key.opens());
         let owners = refused.chain(before).filter_map(|key| self.parts.owner_of(&key));
-        let closed: BTreeSet<Owner> = owners.filter(|owner| matches!(owner, Owner::Account(_))).collect();
+        let closed: BTreeSet<Owner> =
+            owners.filter(|owner| matches!(owner, Owner::Account(_) | Owner::Grant(_))).collect();
         results.extend(limited);
         let is_closed: Vec<bool> = grants
             .iter()

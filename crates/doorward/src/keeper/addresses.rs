@@ -1,0 +1,135 @@
+//! Who is seen with which address, as the kernel's neighbour table tells: a device that is online may use the
+//! addresses it is seen with, at most one of IPv4 and eight of IPv6, within a second.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use doorward_kernel::neighbours::{Neighbour, Neighbours};
+use doorward_policy::guest::SessionId;
+use tokio::sync::watch;
+
+use crate::{
+    app::App,
+    clock::now_ms,
+    reconcile::{self, Owner},
+    store,
+};
+
+/// How often addresses are looked for that a device had before it came online.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Events that are taken at once before the addresses of online devices are looked at.
+const BATCH: usize = 256;
+/// Wait after the neighbour table could not be read.
+const RETRY: Duration = Duration::from_secs(1);
+/// An address that the store refused is not offered again for so long.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+
+/// Follows the neighbour table until told to stop.
+pub(super) async fn follow(app: App, reconcile: reconcile::Handle, mut stop: watch::Receiver<bool>) {
+    let mut follower = Follower { app, reconcile, refused: HashSet::new(), forgiven: Instant::now() };
+    let work = async {
+        loop {
+            let error = follower.follow().await;
+            tracing::warn!(error = &error as &dyn std::error::Error, "the neighbour table cannot be followed now");
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    tokio::select! {
+        _ = stop.changed() => {}
+        () = work => {}
+    }
+}
+
+struct Follower {
+    app: App,
+    reconcile: reconcile::Handle,
+    refused: HashSet<(SessionId, IpAddr)>,
+    forgiven: Instant,
+}
+
+impl Follower {
+    async fn follow(&mut self) -> doorward_kernel::Error {
+        let mut neighbours = match Neighbours::open() {
+            Ok(neighbours) => neighbours,
+            Err(error) => return error,
+        };
+        let mut hotspots = self.app.hotspots();
+        loop {
+            // Those of interfaces that became guest networks just now were passed over before.
+            match neighbours.all().await {
+                Ok(all) => all.iter().for_each(|neighbour| self.note(neighbour)),
+                Err(error) => return error,
+            }
+            hotspots.mark_unchanged();
+            loop {
+                self.admit().await;
+                tokio::select! {
+                    neighbour = neighbours.next() => self.note(&neighbour),
+                    changed = hotspots.changed() => {
+                        if changed.is_err() {
+                            return doorward_kernel::Error::new("the gateway ends");
+                        }
+                        break;
+                    }
+                    () = tokio::time::sleep(LOOK_EVERY) => continue,
+                }
+                for _ in 0..BATCH {
+                    match tokio::time::timeout(Duration::ZERO, neighbours.next()).await {
+                        Ok(neighbour) => self.note(&neighbour),
+                        Err(_) => break,
+                    }
+                }
+            }
+        }
+    }
+
+    fn note(&self, neighbour: &Neighbour) {
+        let hosts = self.app.hosts();
+        let Some(hotspot) = hosts.hotspot_on(neighbour.interface) else { return };
+        let Some(mac) = neighbour.mac else { return hosts.gone(neighbour.address) };
+        // Who claims what another borrowed does not get it.
+        let borrowed = match neighbour.address {
+            IpAddr::V4(v4) => hosts.lease(v4),
+            IpAddr::V6(_) => None,
+        };
+        if borrowed.is_none_or(|lease| lease.mac == mac || lease.expires_ms <= now_ms()) {
+            hosts.seen(hotspot, mac, neighbour.address, now_ms());
+        }
+    }
+
+    /// Gives online devices the addresses that they are seen with.
+    async fn admit(&mut self) {
+        if self.forgiven.elapsed() > REFUSED_FOR {
+            self.refused.clear();
+            self.forgiven = Instant::now();
+        }
+        let mut grants = BTreeSet::new();
+        for new in self.app.hosts().unadmitted() {
+            let key = (new.session, new.address);
+            // Whoever has the MAC of an online device gets no IPv4 address admitted that was not lent to it.
+            let lent = match new.address {
+                IpAddr::V4(v4) => self.app.hosts().lease(v4).is_some_and(|lease| lease.mac == new.mac),
+                IpAddr::V6(_) => true,
+            };
+            if !lent || self.refused.contains(&key) {
+                continue;
+            }
+            match self.app.add_session_address(new.session, new.hotspot, new.mac, new.address).await {
+                Ok(true) => drop(grants.insert(Owner::Grant(new.grant))),
+                // Another session holds it, or this one has enough.
+                Ok(false) | Err(store::Error::Missing) => drop(self.refused.insert(key)),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a new address of a device waits");
+                    break;
+                }
+            }
+        }
+        if !grants.is_empty() {
+            let owners: Vec<Owner> = grants.into_iter().collect();
+            drop(self.reconcile.nudge(&owners));
+        }
+    }
+}
