@@ -90,7 +90,7 @@ impl Drop for TcpFlow {
 }
 
 /// Connects with a chosen source address.
-fn connect_from(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+pub fn connect_from(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
     use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
     let family = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(family, SocketType::STREAM, None)?;

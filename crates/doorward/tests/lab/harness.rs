@@ -4,6 +4,8 @@ use std::{fs, time::Duration};
 
 use crate::{
     flow::{Direction, Heartbeat, Pace, TcpFlow, can_connect},
+    guest::{BRIDGE, GATEWAY_GUEST},
+    swarm::{self, Swarm},
     world::{GATEWAY, SERVER, World},
 };
 
@@ -39,6 +41,43 @@ fn a_client_reaches_the_server_through_another_programs_tunnel() {
     assert!(!client.ping(SERVER));
     assert!(!can_connect(&client.host, from, format!("{SERVER}:9").parse().expect("an address")));
     assert!(!beat.finish().lost.is_empty(), "lost packets are noticed");
+}
+
+#[test]
+fn each_device_of_a_swarm_has_its_own_mac_and_is_answered() {
+    let world = World::new();
+    world.guest_bridge();
+    world.gateway.run(&format!("ip addr add {GATEWAY_GUEST}/16 dev {BRIDGE}"));
+    let swarm = Swarm::new(&world, 2_000);
+    let listener = world.gateway.inside(|| std::net::TcpListener::bind((GATEWAY_GUEST, 80))).expect("a free port");
+    let server = std::thread::spawn(move || {
+        for _ in 0..3 {
+            let (stream, _) = listener.accept().expect("a connection");
+            http_answer(stream);
+        }
+    });
+    swarm.host.inside(|| {
+        for n in [0, 777, 1_999] {
+            let answer = Swarm::request(n, "GET", "/", "", "").expect("an answer");
+            assert_eq!((answer.status, answer.body.as_str()), (200, "hello"));
+        }
+    });
+    server.join().expect("the server saw three connections");
+    let seen = world.gateway.run(&format!("ip neigh show dev {BRIDGE}"));
+    for n in [0, 777, 1_999] {
+        let line = format!("{} lladdr {}", swarm::address(n), swarm::mac(n));
+        assert!(seen.contains(&line), "{line} is not in\n{seen}");
+    }
+}
+
+fn http_answer(mut stream: std::net::TcpStream) {
+    use std::io::{Read as _, Write as _};
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+        request.extend(byte);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").expect("a client that listens");
 }
 
 /// A plain tunnel on the gateway; answers its public key.
