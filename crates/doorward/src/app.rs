@@ -28,8 +28,11 @@ use crate::{
 
 pub mod access_hashes;
 pub mod accounts;
+pub mod codes;
 mod directory;
+pub mod email_login;
 mod error;
+mod free_login;
 mod given;
 mod guesses;
 pub mod guest_lists;
@@ -38,8 +41,10 @@ pub mod guests;
 pub mod hotspots;
 pub mod live;
 pub mod logins;
+pub mod mobile_login;
 mod pool;
 pub mod port_forwards;
+pub mod social_login;
 pub mod system;
 pub mod usage;
 pub mod vouchers;
@@ -94,6 +99,8 @@ struct Inner {
     guest_config: std::sync::RwLock<Arc<GuestConfig>>,
     guest_config_edit: tokio::sync::Mutex<()>,
     guesses: Guesses,
+    sending: codes::Sending,
+    social: social_login::Social,
 }
 
 impl App {
@@ -134,6 +141,8 @@ impl App {
             guest_config: std::sync::RwLock::new(Arc::new(guest_config)),
             guest_config_edit: tokio::sync::Mutex::new(()),
             guesses: Guesses::default(),
+            sending: codes::Sending::default(),
+            social: social_login::Social::default(),
         })))
     }
 

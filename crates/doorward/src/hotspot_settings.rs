@@ -6,6 +6,10 @@ use std::collections::BTreeMap;
 use doorward_policy::guest::Method;
 use serde::{Deserialize, Serialize};
 
+mod check;
+
+pub use check::{Invalid, MOST_FIELDS, Why, colour, is_callable};
+
 /// Settings of one hotspot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -75,6 +79,30 @@ pub enum Lang {
     Es,
     Fr,
     Pl,
+}
+
+impl Lang {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::En, Self::De, Self::Es, Self::Fr, Self::Pl];
+
+    /// ISO 639-1.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::De => "de",
+            Self::Es => "es",
+            Self::Fr => "fr",
+            Self::Pl => "pl",
+        }
+    }
+
+    /// Reads a language tag, whatever its region: `de-AT`.
+    #[must_use]
+    pub fn parse(tag: &str) -> Option<Self> {
+        let primary = tag.split(['-', '_']).next().unwrap_or_default();
+        Self::ALL.into_iter().find(|lang| lang.as_str().eq_ignore_ascii_case(primary))
+    }
 }
 
 /// Words of the operator. Empty: our own.

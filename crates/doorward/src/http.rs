@@ -114,10 +114,14 @@ async fn mark(mut response: Response) -> Response {
 /// A bug must not cost more than its own request.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is that of the layer")]
 fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+    log_panic(panic.as_ref());
+    error::INTERNAL.into_response()
+}
+
+fn log_panic(panic: &(dyn Any + Send + 'static)) {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
     tracing::error!(text, "a request ended in a panic");
-    error::INTERNAL.into_response()
 }
 
 /// Where a connection comes from; a router that was built without it refuses everybody.

@@ -107,6 +107,22 @@ pub fn random_instance_id() -> Result<String, Error> {
     Ok([&text[..6], &text[6..12], &text[12..18], &text[18..24], &text[24..]].join("-"))
 }
 
+/// What a page holds in the place of a secret: 32 letters and digits.
+///
+/// # Errors
+/// [`Error::Random`] where the system has no random numbers.
+pub fn random_ticket() -> Result<String, Error> {
+    random_text(UNAMBIGUOUS, 32)
+}
+
+/// A code that a guest copies from a mail or an SMS: six digits.
+///
+/// # Errors
+/// [`Error::Random`] where the system has no random numbers.
+pub fn random_code() -> Result<String, Error> {
+    random_text(b"0123456789", 6)
+}
+
 /// Random characters of an ASCII alphabet, each equally likely.
 ///
 /// # Errors

@@ -48,6 +48,12 @@ pub enum Error {
     Made(#[from] rcgen::Error),
 }
 
+/// Makes *ring* what TLS is done with where a library asks for no other. Harmless to repeat.
+pub fn install_provider() {
+    // An error means that it is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
 /// Reads the operator's certificate, or makes one in `state_dir` that is our own.
 ///
 /// # Errors

@@ -183,7 +183,7 @@ CREATE TABLE logins (
 );
 CREATE INDEX logins_by_time ON logins (gateway_id, created_ms);
 
--- One-time codes under way, as digests.
+-- One-time codes under way, as digests; what else the guest entered is sealed.
 CREATE TABLE login_codes (
     id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     gateway_id BIGINT NOT NULL REFERENCES gateways (id),
@@ -192,6 +192,7 @@ CREATE TABLE login_codes (
     identity   TEXT COLLATE "C" NOT NULL,
     mac        TEXT COLLATE "C" NOT NULL,
     digest     BYTEA NOT NULL,
+    answers    BYTEA NOT NULL,
     tries_left BIGINT NOT NULL,
     created_ms BIGINT NOT NULL,
     expires_ms BIGINT NOT NULL,

@@ -183,7 +183,7 @@ CREATE TABLE logins (
 ) STRICT;
 CREATE INDEX logins_by_time ON logins (gateway_id, created_ms);
 
--- One-time codes under way, as digests.
+-- One-time codes under way, as digests; what else the guest entered is sealed.
 CREATE TABLE login_codes (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     gateway_id INTEGER NOT NULL REFERENCES gateways (id),
@@ -192,6 +192,7 @@ CREATE TABLE login_codes (
     identity   TEXT NOT NULL,
     mac        TEXT NOT NULL,
     digest     BLOB NOT NULL,
+    answers    BLOB NOT NULL,
     tries_left INTEGER NOT NULL,
     created_ms INTEGER NOT NULL,
     expires_ms INTEGER NOT NULL,

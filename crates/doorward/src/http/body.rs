@@ -105,7 +105,7 @@ fn form(bytes: &[u8]) -> Option<Parameters> {
 }
 
 /// Undoes form encoding. `None`: a broken escape, or no UTF-8.
-fn decoded(bytes: &[u8]) -> Option<String> {
+pub(super) fn decoded(bytes: &[u8]) -> Option<String> {
     let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter();

@@ -12,6 +12,8 @@ use chacha20poly1305::{
     ChaCha20Poly1305, Nonce,
     aead::{Aead, KeyInit, Payload},
 };
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::Error;
@@ -92,6 +94,16 @@ impl MasterKey {
         let payload = Payload { msg: rest, aad: &place.bytes() };
         let secret = self.cipher().decrypt(&Nonce::from(*nonce), payload).map_err(|_| Error::Sealed)?;
         Ok(Zeroizing::new(secret))
+    }
+
+    /// A digest for its place in the database that nobody can compute without the key: HMAC-SHA-256.
+    #[must_use]
+    pub fn digest(&self, place: Place<'_>, secret: &[u8]) -> [u8; 32] {
+        // What HMAC does with a key that is shorter than its block.
+        let mut block = Zeroizing::new([0; 64]);
+        block[..KEY_LEN].copy_from_slice(&self.0);
+        let mac = Hmac::<Sha256>::new((&*block).into()).chain_update(place.bytes()).chain_update([0]);
+        mac.chain_update(secret).finalize().into_bytes().into()
     }
 
     fn cipher(&self) -> ChaCha20Poly1305 {
@@ -180,6 +192,16 @@ mod tests {
             assert!(matches!(key.open(PLACE, &broken), Err(Error::Sealed)), "byte {i}");
             assert!(matches!(key.open(PLACE, &sealed[..i]), Err(Error::Sealed)), "cut at {i}");
         }
+    }
+
+    #[test]
+    fn a_digest_is_of_key_place_and_secret() {
+        let key = MasterKey::from_bytes([7; 32]);
+        let digest = key.digest(PLACE, b"123456");
+        assert_eq!(digest, key.digest(PLACE, b"123456"));
+        assert_ne!(digest, key.digest(PLACE, b"123457"));
+        assert_ne!(digest, key.digest(Place { owner: "peer_2", ..PLACE }, b"123456"));
+        assert_ne!(digest, MasterKey::from_bytes([8; 32]).digest(PLACE, b"123456"));
     }
 
     #[test]

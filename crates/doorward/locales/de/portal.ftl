@@ -1,0 +1,99 @@
+title = Gäste-WLAN
+welcome = Willkommen! Melden Sie sich an, um online zu gehen.
+language = Sprache
+back = Zurück
+continue = Weiter
+connect = Online gehen
+retry = Erneut versuchen
+optional = freiwillig
+
+voucher = Voucher
+voucher-user = Benutzername oder Code
+voucher-pass = Passcode
+voucher-hint = Steht auf Ihrem Ticket nur ein Code, lassen Sie den Passcode leer.
+voucher-ready = Ihr Voucher ist bereit.
+voucher-ready-text = Ein Tippen, und dieses Gerät ist online.
+email = E-Mail
+email-address = E-Mail-Adresse
+mobile = Mobiltelefon
+mobile-number = Mobilnummer
+mobile-hint = Mit Ländervorwahl, zum Beispiel +49 151 23456789.
+social = Mit { $provider } anmelden
+social-go = Weiter zu { $provider } …
+free = Freier Zugang
+free-password = Passwort
+
+code-title = Code eingeben
+code-sent = Wir haben einen Code an { $to } geschickt. Er gilt 15 Minuten.
+code-grace = Dieses Gerät ist für einige Minuten online, damit Sie Ihre E-Mail lesen können. Kommen Sie auf diese Seite zurück und geben Sie den Code ein.
+code = Code
+code-button = Bestätigen
+code-again = Neuen Code senden
+code-other = Anders anmelden
+code-waits = Ein Code wartet auf die Eingabe.
+
+terms = Nutzungsbedingungen
+terms-accept = Ich akzeptiere die Nutzungsbedingungen.
+terms-read = Lesen
+
+status-title = Sie sind online
+status-who = Angemeldet als
+status-time = Restzeit
+status-data = Restdaten
+status-data-down = Download übrig
+status-data-up = Upload übrig
+status-used = Bisher verbraucht
+status-speed = Geschwindigkeit
+status-speed-value = { $down } Download, { $up } Upload
+status-devices = Geräte
+status-devices-value = { $used } von { $all }
+status-allowed = Dieses Gerät braucht keine Anmeldung.
+unlimited = unbegrenzt
+log-out = Abmelden
+logged-out = Sie sind abgemeldet.
+logged-out-text = Dieses Gerät hat keinen Internetzugang mehr.
+log-in-again = Wieder anmelden
+
+slots-title = Kein Platz frei
+slots-text = Ihr Zugang wird von so vielen Geräten benutzt, wie er erlaubt. Entfernen Sie eines, und dieses Gerät nimmt seinen Platz ein.
+slots-ask = Bitten Sie das Personal, eines davon zu entfernen.
+slots-this = dieses Gerät
+slots-used = zuletzt benutzt vor { $time }
+slots-online = jetzt online
+slots-remove = Entfernen
+release = Anderes Gerät entfernen
+release-text = Geben Sie den Voucher ein und entfernen Sie ein Gerät, das Sie nicht mehr benutzen.
+
+error-voucher = Dieser Code ist nicht gültig. Prüfen Sie ihn auf Tippfehler. Er kann auch verbraucht, abgelaufen oder noch nicht gültig sein.
+error-over = Ihr Zugang ist vorerst abgelaufen.
+error-too-many = Zu viele Versuche. Bitte warten Sie { $wait }.
+error-elsewhere = Ein anderes Gerät benutzt Ihre Netzwerkadresse. Schalten Sie das WLAN aus und wieder ein.
+error-failed = Das hat nicht geklappt. Bitte versuchen Sie es gleich noch einmal.
+error-terms = Bitte akzeptieren Sie die Nutzungsbedingungen.
+error-email = Bitte geben Sie eine gültige E-Mail-Adresse ein.
+error-number = Bitte geben Sie Ihre Nummer mit Ländervorwahl ein.
+error-field = Bitte füllen Sie dieses Feld aus.
+error-text = Das ist zu lang oder enthält unerlaubte Zeichen.
+error-password = Dieses Passwort stimmt nicht.
+error-code = Dieser Code stimmt nicht.
+error-code-void = Dieser Code gilt nicht mehr. Bitte fordern Sie einen neuen an.
+error-sending = Im Moment kann kein Code mehr gesendet werden. Bitte warten Sie { $wait }.
+error-social = { $provider } hat nicht bestätigt, wer Sie sind. Bitte versuchen Sie es erneut.
+error-form = Diese Seite war zu lange geöffnet. Bitte versuchen Sie es erneut.
+
+unknown-title = Einen Moment
+unknown-text = Ihr Gerät ist hier neu. Diese Seite versucht es von selbst noch einmal.
+blocked-title = Kein Zugang
+blocked-text = Dieses Gerät ist hier gesperrt. Bitte fragen Sie das Personal.
+missing-title = Hier ist nichts
+missing-text = Diese Seite gibt es nicht.
+
+time-days = { $days } T { $hours } h
+time-hours = { $hours } h { $minutes } min
+time-minutes = { $minutes } min
+time-seconds = { $seconds } s
+
+mail-subject = Ihr WLAN-Code: { $code }
+mail-text = Ihr Code für { $title } lautet { $code }. Er gilt 15 Minuten.
+mail-ignore = Falls Sie ihn nicht angefordert haben, ignorieren Sie diese E-Mail.
+sms-text = { $code } ist Ihr WLAN-Code für { $title }.

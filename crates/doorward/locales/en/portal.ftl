@@ -1,0 +1,99 @@
+title = Guest Wi-Fi
+welcome = Welcome! Log in to go online.
+language = Language
+back = Back
+continue = Continue
+connect = Go online
+retry = Try again
+optional = optional
+
+voucher = Voucher
+voucher-user = User name or code
+voucher-pass = Passcode
+voucher-hint = If your ticket shows a single code, leave the passcode empty.
+voucher-ready = Your voucher is ready.
+voucher-ready-text = One tap, and this device is online.
+email = E-mail
+email-address = E-mail address
+mobile = Mobile phone
+mobile-number = Mobile number
+mobile-hint = With country code, such as +44 7700 900123.
+social = Log in with { $provider }
+social-go = On to { $provider } …
+free = Free access
+free-password = Password
+
+code-title = Enter your code
+code-sent = We sent a code to { $to }. It is valid for 15 minutes.
+code-grace = This device is online for a few minutes, so that you can read your mail. Come back to this page and enter the code.
+code = Code
+code-button = Confirm
+code-again = Send a new code
+code-other = Log in another way
+code-waits = A code is waiting to be entered.
+
+terms = Terms of use
+terms-accept = I accept the terms of use.
+terms-read = Read them
+
+status-title = You are online
+status-who = Logged in as
+status-time = Time left
+status-data = Data left
+status-data-down = Download left
+status-data-up = Upload left
+status-used = Used so far
+status-speed = Speed
+status-speed-value = { $down } down, { $up } up
+status-devices = Devices
+status-devices-value = { $used } of { $all }
+status-allowed = This device needs no login.
+unlimited = unlimited
+log-out = Log out
+logged-out = You are logged out.
+logged-out-text = This device has no internet access any more.
+log-in-again = Log in again
+
+slots-title = No free place
+slots-text = Your login is used by as many devices as it allows. Remove one, and this device takes its place.
+slots-ask = Please ask the staff to remove one of them.
+slots-this = this device
+slots-used = last used { $time } ago
+slots-online = online now
+slots-remove = Remove
+release = Remove another device
+release-text = Enter the voucher, and remove a device that you do not use any more.
+
+error-voucher = This code is not valid. Check it for typing errors. It may also be used up, over, or not valid yet.
+error-over = Your access is over for now.
+error-too-many = Too many tries. Please wait { $wait }.
+error-elsewhere = Another device uses your network address. Switch Wi-Fi off and on again.
+error-failed = That did not work. Please try again in a moment.
+error-terms = Please accept the terms of use.
+error-email = Please enter a valid e-mail address.
+error-number = Please enter your number with its country code.
+error-field = Please fill this in.
+error-text = This is too long, or holds characters that cannot be used.
+error-password = This password is not right.
+error-code = This code is not right.
+error-code-void = This code is not valid any more. Please ask for a new one.
+error-sending = No more codes can be sent now. Please wait { $wait }.
+error-social = { $provider } did not confirm who you are. Please try again.
+error-form = This page was open for too long. Please try again.
+
+unknown-title = One moment
+unknown-text = Your device is new here. This page tries again by itself.
+blocked-title = No access
+blocked-text = This device is blocked here. Please ask the staff.
+missing-title = Nothing here
+missing-text = This page does not exist.
+
+time-days = { $days } d { $hours } h
+time-hours = { $hours } h { $minutes } min
+time-minutes = { $minutes } min
+time-seconds = { $seconds } s
+
+mail-subject = Your Wi-Fi code: { $code }
+mail-text = Your code for { $title } is { $code }. It is valid for 15 minutes.
+mail-ignore = If you did not ask for it, you can ignore this mail.
+sms-text = { $code } is your Wi-Fi code for { $title }.

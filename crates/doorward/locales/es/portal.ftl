@@ -1,0 +1,99 @@
+title = Wi-Fi para invitados
+welcome = ¡Bienvenido! Inicie sesión para conectarse a internet.
+language = Idioma
+back = Volver
+continue = Continuar
+connect = Conectarse
+retry = Intentar de nuevo
+optional = opcional
+
+voucher = Vale
+voucher-user = Usuario o código
+voucher-pass = Contraseña del vale
+voucher-hint = Si su vale muestra un solo código, deje la contraseña vacía.
+voucher-ready = Su vale está listo.
+voucher-ready-text = Un toque y este dispositivo estará conectado.
+email = Correo electrónico
+email-address = Dirección de correo
+mobile = Teléfono móvil
+mobile-number = Número de móvil
+mobile-hint = Con prefijo del país, por ejemplo +34 612 345 678.
+social = Entrar con { $provider }
+social-go = Continuando con { $provider } …
+free = Acceso libre
+free-password = Contraseña
+
+code-title = Introduzca su código
+code-sent = Hemos enviado un código a { $to }. Es válido durante 15 minutos.
+code-grace = Este dispositivo tiene conexión durante unos minutos para que pueda leer su correo. Vuelva a esta página e introduzca el código.
+code = Código
+code-button = Confirmar
+code-again = Enviar otro código
+code-other = Entrar de otra manera
+code-waits = Hay un código pendiente de introducir.
+
+terms = Condiciones de uso
+terms-accept = Acepto las condiciones de uso.
+terms-read = Leerlas
+
+status-title = Está conectado
+status-who = Sesión de
+status-time = Tiempo restante
+status-data = Datos restantes
+status-data-down = Descarga restante
+status-data-up = Subida restante
+status-used = Consumido hasta ahora
+status-speed = Velocidad
+status-speed-value = { $down } de bajada, { $up } de subida
+status-devices = Dispositivos
+status-devices-value = { $used } de { $all }
+status-allowed = Este dispositivo no necesita iniciar sesión.
+unlimited = ilimitado
+log-out = Cerrar sesión
+logged-out = Ha cerrado la sesión.
+logged-out-text = Este dispositivo ya no tiene acceso a internet.
+log-in-again = Entrar de nuevo
+
+slots-title = No queda ningún puesto libre
+slots-text = Su acceso ya lo usan tantos dispositivos como permite. Quite uno y este dispositivo ocupará su puesto.
+slots-ask = Pida al personal que quite uno de ellos.
+slots-this = este dispositivo
+slots-used = usado por última vez hace { $time }
+slots-online = conectado ahora
+slots-remove = Quitar
+release = Quitar otro dispositivo
+release-text = Introduzca el vale y quite un dispositivo que ya no use.
+
+error-voucher = Este código no es válido. Compruebe que esté bien escrito. También puede estar agotado, caducado o no ser válido todavía.
+error-over = Su acceso ha terminado por ahora.
+error-too-many = Demasiados intentos. Espere { $wait }.
+error-elsewhere = Otro dispositivo usa su dirección de red. Apague el Wi-Fi y vuelva a encenderlo.
+error-failed = No ha funcionado. Inténtelo de nuevo dentro de un momento.
+error-terms = Acepte las condiciones de uso.
+error-email = Introduzca una dirección de correo válida.
+error-number = Introduzca su número con el prefijo del país.
+error-field = Rellene este campo.
+error-text = Es demasiado largo o contiene caracteres no permitidos.
+error-password = La contraseña no es correcta.
+error-code = El código no es correcto.
+error-code-void = Este código ya no es válido. Pida uno nuevo.
+error-sending = Ahora no se pueden enviar más códigos. Espere { $wait }.
+error-social = { $provider } no ha confirmado su identidad. Inténtelo de nuevo.
+error-form = Esta página ha estado abierta demasiado tiempo. Inténtelo de nuevo.
+
+unknown-title = Un momento
+unknown-text = Su dispositivo es nuevo aquí. Esta página lo intenta de nuevo por sí sola.
+blocked-title = Sin acceso
+blocked-text = Este dispositivo está bloqueado aquí. Pregunte al personal.
+missing-title = Aquí no hay nada
+missing-text = Esta página no existe.
+
+time-days = { $days } d { $hours } h
+time-hours = { $hours } h { $minutes } min
+time-minutes = { $minutes } min
+time-seconds = { $seconds } s
+
+mail-subject = Su código Wi-Fi: { $code }
+mail-text = Su código para { $title } es { $code }. Es válido durante 15 minutos.
+mail-ignore = Si no lo ha pedido, puede ignorar este mensaje.
+sms-text = { $code } es su código Wi-Fi para { $title }.

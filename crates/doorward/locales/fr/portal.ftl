@@ -1,0 +1,99 @@
+title = Wi-Fi invités
+welcome = Bienvenue ! Identifiez-vous pour accéder à internet.
+language = Langue
+back = Retour
+continue = Continuer
+connect = Se connecter
+retry = Réessayer
+optional = facultatif
+
+voucher = Coupon
+voucher-user = Nom d’utilisateur ou code
+voucher-pass = Code secret
+voucher-hint = Si votre coupon ne porte qu’un seul code, laissez le code secret vide.
+voucher-ready = Votre coupon est prêt.
+voucher-ready-text = Touchez le bouton et cet appareil sera en ligne.
+email = E-mail
+email-address = Adresse e-mail
+mobile = Téléphone mobile
+mobile-number = Numéro de mobile
+mobile-hint = Avec l’indicatif du pays, par exemple +33 6 12 34 56 78.
+social = Se connecter avec { $provider }
+social-go = Redirection vers { $provider } …
+free = Accès libre
+free-password = Mot de passe
+
+code-title = Saisissez votre code
+code-sent = Nous avons envoyé un code à { $to }. Il est valable 15 minutes.
+code-grace = Cet appareil est en ligne pendant quelques minutes pour que vous puissiez lire votre e-mail. Revenez ensuite sur cette page et saisissez le code.
+code = Code
+code-button = Confirmer
+code-again = Envoyer un nouveau code
+code-other = Se connecter autrement
+code-waits = Un code attend d’être saisi.
+
+terms = Conditions d’utilisation
+terms-accept = J’accepte les conditions d’utilisation.
+terms-read = Les lire
+
+status-title = Vous êtes en ligne
+status-who = Connecté en tant que
+status-time = Temps restant
+status-data = Données restantes
+status-data-down = Téléchargement restant
+status-data-up = Envoi restant
+status-used = Utilisé jusqu’ici
+status-speed = Débit
+status-speed-value = { $down } en réception, { $up } en envoi
+status-devices = Appareils
+status-devices-value = { $used } sur { $all }
+status-allowed = Cet appareil n’a pas besoin de s’identifier.
+unlimited = illimité
+log-out = Se déconnecter
+logged-out = Vous êtes déconnecté.
+logged-out-text = Cet appareil n’a plus accès à internet.
+log-in-again = Se reconnecter
+
+slots-title = Plus de place libre
+slots-text = Votre accès est déjà utilisé par autant d’appareils qu’il le permet. Retirez-en un, et cet appareil prendra sa place.
+slots-ask = Demandez au personnel d’en retirer un.
+slots-this = cet appareil
+slots-used = dernière utilisation il y a { $time }
+slots-online = en ligne
+slots-remove = Retirer
+release = Retirer un autre appareil
+release-text = Saisissez le coupon et retirez un appareil que vous n’utilisez plus.
+
+error-voucher = Ce code n’est pas valable. Vérifiez la saisie. Il peut aussi être épuisé, expiré ou pas encore valable.
+error-over = Votre accès est terminé pour le moment.
+error-too-many = Trop d’essais. Veuillez attendre { $wait }.
+error-elsewhere = Un autre appareil utilise votre adresse réseau. Désactivez puis réactivez le Wi-Fi.
+error-failed = Cela n’a pas fonctionné. Réessayez dans un instant.
+error-terms = Veuillez accepter les conditions d’utilisation.
+error-email = Veuillez saisir une adresse e-mail valable.
+error-number = Veuillez saisir votre numéro avec l’indicatif du pays.
+error-field = Veuillez remplir ce champ.
+error-text = Ce texte est trop long ou contient des caractères non admis.
+error-password = Ce mot de passe n’est pas le bon.
+error-code = Ce code n’est pas le bon.
+error-code-void = Ce code n’est plus valable. Demandez-en un nouveau.
+error-sending = Plus aucun code ne peut être envoyé pour l’instant. Veuillez attendre { $wait }.
+error-social = { $provider } n’a pas confirmé votre identité. Veuillez réessayer.
+error-form = Cette page est restée ouverte trop longtemps. Veuillez réessayer.
+
+unknown-title = Un instant
+unknown-text = Votre appareil est nouveau ici. Cette page réessaie d’elle-même.
+blocked-title = Accès refusé
+blocked-text = Cet appareil est bloqué ici. Adressez-vous au personnel.
+missing-title = Il n’y a rien ici
+missing-text = Cette page n’existe pas.
+
+time-days = { $days } j { $hours } h
+time-hours = { $hours } h { $minutes } min
+time-minutes = { $minutes } min
+time-seconds = { $seconds } s
+
+mail-subject = Votre code Wi-Fi : { $code }
+mail-text = Votre code pour { $title } est { $code }. Il est valable 15 minutes.
+mail-ignore = Si vous ne l’avez pas demandé, ignorez ce message.
+sms-text = { $code } est votre code Wi-Fi pour { $title }.

@@ -1,0 +1,99 @@
+title = Wi-Fi dla gości
+welcome = Witamy! Zaloguj się, aby korzystać z internetu.
+language = Język
+back = Wstecz
+continue = Dalej
+connect = Połącz
+retry = Spróbuj ponownie
+optional = opcjonalnie
+
+voucher = Voucher
+voucher-user = Nazwa użytkownika lub kod
+voucher-pass = Hasło vouchera
+voucher-hint = Jeśli na voucherze jest tylko jeden kod, zostaw hasło puste.
+voucher-ready = Twój voucher jest gotowy.
+voucher-ready-text = Jedno dotknięcie i to urządzenie będzie online.
+email = E-mail
+email-address = Adres e-mail
+mobile = Telefon komórkowy
+mobile-number = Numer telefonu
+mobile-hint = Z numerem kierunkowym kraju, na przykład +48 512 345 678.
+social = Zaloguj przez { $provider }
+social-go = Przejście do { $provider } …
+free = Wolny dostęp
+free-password = Hasło
+
+code-title = Wpisz kod
+code-sent = Wysłaliśmy kod na { $to }. Jest ważny przez 15 minut.
+code-grace = To urządzenie jest przez kilka minut online, aby można było przeczytać pocztę. Wróć na tę stronę i wpisz kod.
+code = Kod
+code-button = Potwierdź
+code-again = Wyślij nowy kod
+code-other = Zaloguj się inaczej
+code-waits = Kod czeka na wpisanie.
+
+terms = Regulamin
+terms-accept = Akceptuję regulamin.
+terms-read = Przeczytaj
+
+status-title = Jesteś online
+status-who = Zalogowano jako
+status-time = Pozostały czas
+status-data = Pozostałe dane
+status-data-down = Pozostałe pobieranie
+status-data-up = Pozostałe wysyłanie
+status-used = Dotychczas zużyto
+status-speed = Prędkość
+status-speed-value = { $down } pobieranie, { $up } wysyłanie
+status-devices = Urządzenia
+status-devices-value = { $used } z { $all }
+status-allowed = To urządzenie nie wymaga logowania.
+unlimited = bez limitu
+log-out = Wyloguj
+logged-out = Wylogowano.
+logged-out-text = To urządzenie nie ma już dostępu do internetu.
+log-in-again = Zaloguj ponownie
+
+slots-title = Brak wolnego miejsca
+slots-text = Z Twojego dostępu korzysta już tyle urządzeń, na ile pozwala. Usuń jedno, a to urządzenie zajmie jego miejsce.
+slots-ask = Poproś obsługę o usunięcie jednego z nich.
+slots-this = to urządzenie
+slots-used = ostatnio używane { $time } temu
+slots-online = teraz online
+slots-remove = Usuń
+release = Usuń inne urządzenie
+release-text = Wpisz voucher i usuń urządzenie, którego już nie używasz.
+
+error-voucher = Ten kod jest nieważny. Sprawdź, czy nie ma literówek. Mógł też zostać wykorzystany, wygasnąć lub jeszcze nie obowiązywać.
+error-over = Twój dostęp na razie się skończył.
+error-too-many = Zbyt wiele prób. Poczekaj { $wait }.
+error-elsewhere = Inne urządzenie używa Twojego adresu sieciowego. Wyłącz i ponownie włącz Wi-Fi.
+error-failed = Nie udało się. Spróbuj ponownie za chwilę.
+error-terms = Zaakceptuj regulamin.
+error-email = Wpisz poprawny adres e-mail.
+error-number = Wpisz numer z numerem kierunkowym kraju.
+error-field = Wypełnij to pole.
+error-text = Tekst jest za długi lub zawiera niedozwolone znaki.
+error-password = Hasło jest nieprawidłowe.
+error-code = Kod jest nieprawidłowy.
+error-code-void = Ten kod nie jest już ważny. Poproś o nowy.
+error-sending = Teraz nie można wysłać więcej kodów. Poczekaj { $wait }.
+error-social = { $provider } nie potwierdził Twojej tożsamości. Spróbuj ponownie.
+error-form = Ta strona była otwarta zbyt długo. Spróbuj ponownie.
+
+unknown-title = Chwileczkę
+unknown-text = Twoje urządzenie jest tu nowe. Ta strona sama spróbuje ponownie.
+blocked-title = Brak dostępu
+blocked-text = To urządzenie jest tu zablokowane. Zapytaj obsługę.
+missing-title = Nic tu nie ma
+missing-text = Ta strona nie istnieje.
+
+time-days = { $days } d { $hours } h
+time-hours = { $hours } h { $minutes } min
+time-minutes = { $minutes } min
+time-seconds = { $seconds } s
+
+mail-subject = Twój kod Wi-Fi: { $code }
+mail-text = Twój kod do { $title } to { $code }. Jest ważny przez 15 minut.
+mail-ignore = Jeśli to nie Twoja prośba, zignoruj tę wiadomość.
+sms-text = { $code } to Twój kod Wi-Fi do { $title }.
