@@ -8,12 +8,17 @@ mod databases;
 
 mod access_hashes;
 mod accounts;
+mod admissions;
 mod damage;
 mod durability;
+mod guests;
+mod hotspots;
+mod online;
 mod opening;
 mod operators;
 mod port_forwards;
 mod samples;
+mod sessions;
 mod settings;
 mod usage;
 mod vpn_servers;
