@@ -1,4 +1,5 @@
-//! Connection tracking: flows of those who lost their grant are forgotten, in both directions.
+//! Connection tracking: flows of those who lost their grant are forgotten, in both directions; and of those who got one,
+//! what was led to the portal.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -12,11 +13,15 @@ use crate::{Error, requests::Requests};
 pub(crate) struct Doomed {
     addresses: BTreeSet<IpAddr>,
     forwards: BTreeSet<ForwardKey>,
+    /// Guests who were captive until now: a connection that a browser keeps would stay so.
+    captives: BTreeSet<IpAddr>,
+    /// Our own addresses on guest networks: what was meant for them stays.
+    gateways: BTreeSet<IpAddr>,
 }
 
 impl Doomed {
     pub(crate) fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.forwards.is_empty()
+        self.addresses.is_empty() && self.forwards.is_empty() && self.captives.is_empty()
     }
 
     pub(crate) fn address(&mut self, address: IpAddr) {
@@ -27,9 +32,21 @@ impl Doomed {
         self.forwards.insert(key);
     }
 
+    pub(crate) fn captive(&mut self, address: IpAddr, gateways: impl IntoIterator<Item = IpAddr>) {
+        self.captives.insert(address);
+        self.gateways.extend(gateways);
+    }
+
     fn has(&self, flow: &Flow) -> bool {
         let ends = [flow.there.from, flow.there.to, flow.back.from, flow.back.to];
-        ends.into_iter().flatten().any(|end| self.addresses.contains(&end)) || self.has_forward(flow)
+        ends.into_iter().flatten().any(|end| self.addresses.contains(&end))
+            || self.has_captive(flow)
+            || self.has_forward(flow)
+    }
+
+    fn has_captive(&self, flow: &Flow) -> bool {
+        let of_captive = flow.there.from.is_some_and(|from| self.captives.contains(&from));
+        of_captive && !flow.there.to.is_some_and(|to| self.gateways.contains(&to))
     }
 
     fn has_forward(&self, flow: &Flow) -> bool {
@@ -43,21 +60,87 @@ impl Doomed {
         flow.back.from != flow.there.to && self.forwards.contains(&ForwardKey { address, protocol, port })
     }
 
-    fn versions(&self) -> (bool, bool) {
-        let v4 = !self.forwards.is_empty() || self.addresses.iter().any(IpAddr::is_ipv4);
-        (v4, self.addresses.iter().any(IpAddr::is_ipv6))
+    /// The questions whose answers hold all that are doomed.
+    fn questions(&self) -> Vec<Question> {
+        let count = self.addresses.len() + self.captives.len();
+        if self.forwards.is_empty() && count <= MOST_SINGLE {
+            let ends = |address: &IpAddr| [(End::There, *address), (End::Back, *address)].map(Question::From);
+            let captives = self.captives.iter().map(|address| Question::From((End::There, *address)));
+            return self.addresses.iter().flat_map(ends).chain(captives).collect();
+        }
+        let addresses = || self.addresses.iter().chain(&self.captives);
+        let v4 = !self.forwards.is_empty() || addresses().any(IpAddr::is_ipv4);
+        let v6 = addresses().any(IpAddr::is_ipv6);
+        [v4.then_some(AF_INET), v6.then_some(AF_INET6)].into_iter().flatten().map(Question::All).collect()
     }
 }
 
-/// Deletes the flows of all that are doomed: one dump for each version of IP.
+/// So few addresses are asked for one by one: the kernel then tells of their flows alone.
+const MOST_SINGLE: usize = 8;
+
+/// Which flows the kernel is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    /// All of a version of IP.
+    All(u8),
+    /// Whose packets in one direction come from an address.
+    From((End, IpAddr)),
+}
+
+/// A direction of a flow.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    There,
+    Back,
+}
+
+impl Question {
+    fn family(self) -> u8 {
+        match self {
+            Self::All(family) => family,
+            Self::From((_, address)) => {
+                if address.is_ipv4() {
+                    AF_INET
+                } else {
+                    AF_INET6
+                }
+            }
+        }
+    }
+
+    fn message(self) -> MessageBuilder {
+        let mut message = message(IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, self.family());
+        if let Self::From((end, address)) = self {
+            // Kernels before Linux 5.8 do not know the filter and tell of all.
+            let (flags, tuple) = match end {
+                End::There => (CTA_FILTER_ORIG_FLAGS, CTA_TUPLE_ORIG),
+                End::Back => (CTA_FILTER_REPLY_FLAGS, CTA_TUPLE_REPLY),
+            };
+            let filter = message.nest_start(CTA_FILTER | NLA_F_NESTED);
+            message.append_attr(flags, &CTA_FILTER_SOURCE.to_ne_bytes());
+            message.nest_end(filter);
+            let outer = message.nest_start(tuple | NLA_F_NESTED);
+            let inner = message.nest_start(CTA_TUPLE_IP | NLA_F_NESTED);
+            match address {
+                IpAddr::V4(v4) => message.append_attr(CTA_IP_V4_SRC, &v4.octets()),
+                IpAddr::V6(v6) => message.append_attr(CTA_IP_V6_SRC, &v6.octets()),
+            }
+            message.nest_end(inner);
+            message.nest_end(outer);
+        }
+        message
+    }
+}
+
+/// Deletes the flows of all that are doomed.
 pub(crate) async fn forget(requests: &Requests, doomed: &Doomed) -> Result<(), Error> {
     let failed = |e| Error::caused("delete tracked connections", e);
-    let (v4, v6) = doomed.versions();
     let mut deletions = Vec::new();
-    for family in [v4.then_some(AF_INET), v6.then_some(AF_INET6)].into_iter().flatten() {
+    for question in doomed.questions() {
+        let family = question.family();
         let collect =
             |body: &[u8]| deletions.extend(Flow::read(body).filter(|f| doomed.has(f)).map(|f| f.delete(family)));
-        requests.dump(message(IPCTNL_MSG_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, family), collect).await.map_err(failed)?;
+        requests.dump(question.message(), collect).await.map_err(failed)?;
     }
     let count = deletions.len();
     for result in requests.send(deletions).await {
@@ -89,6 +172,11 @@ const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
+const CTA_FILTER: u16 = 25;
+const CTA_FILTER_ORIG_FLAGS: u16 = 1;
+const CTA_FILTER_REPLY_FLAGS: u16 = 2;
+/// `CTA_FILTER_F_CTA_IP_SRC` of net/netfilter/nf_conntrack_netlink.c.
+const CTA_FILTER_SOURCE: u32 = 1;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_IP_V4_SRC: u16 = 1;

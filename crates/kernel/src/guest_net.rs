@@ -36,13 +36,20 @@ fn ports(links: &Links, bridge: IfName) -> impl Iterator<Item = (IfName, link::P
     links.values().filter_map(move |link| Some((link.name, link.port.filter(|port| Some(port.bridge) == index)?)))
 }
 
-/// Gives an interface an address, after it was noted. One that is there stays whose it is.
+/// The addresses that an interface should have and has not.
+pub(crate) async fn missing(route: &Connection<Route>, originals: &Originals, index: u32, name: IfName) -> Vec<IpNet> {
+    let Ok(standing) = link::addresses(route).await else { return Vec::new() };
+    let held = originals.addresses().keys().filter(|(of, _)| *of == name).map(|(_, net)| *net);
+    held.filter(|net| !standing.contains(&(index, *net))).collect()
+}
+
+/// Gives an interface an address, after it was noted, and answers its index. One that is there stays whose it is.
 pub(crate) async fn put_address(
     route: &Connection<Route>,
     originals: &mut Originals,
     name: IfName,
     net: IpNet,
-) -> Result<(), Error> {
+) -> Result<u32, Error> {
     let Some((index, link)) = link::by_name(route, name).await? else {
         return Err(Error::new(format!("there is no interface {name}")));
     };
@@ -51,10 +58,12 @@ pub(crate) async fn put_address(
     }
     if link::addresses(route).await?.contains(&(index, net)) {
         let giver = originals.addresses().get(&(name, net)).copied().unwrap_or(Giver::Others);
-        return originals.hold_address(name, net, giver);
+        originals.hold_address(name, net, giver)?;
+        return Ok(index);
     }
     originals.hold_address(name, net, Giver::Us)?;
-    link::put_address(route, name, net).await
+    link::put_address(route, name, net).await?;
+    Ok(index)
 }
 
 /// Takes an address away, if it was we who gave it.
@@ -70,16 +79,20 @@ pub(crate) async fn remove_address(
     originals.release_address(name, net)
 }
 
-/// Isolates all ports of a bridge, after those that were not were noted.
-pub(crate) async fn isolate(route: &Connection<Route>, originals: &mut Originals, bridge: IfName) -> Result<(), Error> {
+/// Isolates all ports of a bridge, after those that were not were noted, and answers its index.
+pub(crate) async fn isolate(
+    route: &Connection<Route>,
+    originals: &mut Originals,
+    bridge: IfName,
+) -> Result<Option<u32>, Error> {
     let links = link::all(route).await?;
-    let open: BTreeSet<IfName> =
-        ports(&links, bridge).filter(|(_, port)| !port.isolated).map(|(name, _)| name).collect();
+    let is_open = |(name, port): (IfName, link::Port)| (!port.isolated).then_some(name);
+    let open: BTreeSet<IfName> = ports(&links, bridge).filter_map(is_open).collect();
     originals.hold_isolated(bridge, open.clone())?;
     for port in open {
         set(route, port, true).await?;
     }
-    Ok(())
+    Ok(links.iter().find(|(_, link)| link.name == bridge).map(|(index, _)| *index))
 }
 
 /// Lets those ports reach each other again that did before us.

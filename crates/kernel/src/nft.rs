@@ -21,7 +21,7 @@ use nlink::netlink::{
 
 use self::{
     members::{Member, Step, Version},
-    skeleton::{Standing, TUNNELS, WANS},
+    skeleton::{INTERFACES, Standing},
 };
 use crate::{Error, names, names::TABLE};
 
@@ -221,9 +221,14 @@ impl Nft {
         let rules = self.connection.list_rules(TABLE, Family::Inet).await;
         let rules = rules.map_err(|e| Error::caused("list the rules of our nftables table", e))?;
         let has = |name: &str| sets.iter().any(|set| set.name == name && skeleton::is_interfaces(set));
-        let tunnels = if has(TUNNELS) { self.elements(TUNNELS).await? } else { Vec::new() };
-        let wans = if has(WANS) { self.elements(WANS).await? } else { Vec::new() };
-        let standing = Standing { chains: &chains, rules: &rules, tunnels: &tunnels, wans: &wans };
+        let mut interfaces = [Vec::new(), Vec::new(), Vec::new()];
+        for (name, elements) in INTERFACES.into_iter().zip(&mut interfaces) {
+            if has(name) {
+                *elements = self.elements(name).await?;
+            }
+        }
+        let standing =
+            Standing { chains: &chains, rules: &rules, interfaces: interfaces.each_ref().map(Vec::as_slice) };
         let Some(skeleton) = standing.skeleton() else { return Ok(None) };
         let body = standing.fingerprint();
         match &self.bodies {
@@ -273,7 +278,7 @@ impl Nft {
         };
         let is_fine = |set: &SetInfo| {
             Member::ALL.into_iter().all(|m| set.name != m.name() || m.is(set))
-                && (![TUNNELS, WANS].contains(&set.name.as_str()) || skeleton::is_interfaces(set))
+                && (!INTERFACES.contains(&set.name.as_str()) || skeleton::is_interfaces(set))
         };
         if !standing.iter().all(is_fine) {
             // No set goes while rules name it.
@@ -286,7 +291,7 @@ impl Nft {
         let stands = |name: &str| standing.iter().any(|set| set.name == name && is_fine(set));
         let missing = Member::ALL.into_iter().filter(|m| !stands(m.name()));
         transaction = missing.fold(transaction, |t, member| member.make(t));
-        let missing = [TUNNELS, WANS].into_iter().filter(|name| !stands(name));
+        let missing = INTERFACES.into_iter().filter(|name| !stands(name));
         Ok(missing.fold(transaction, |t, name| t.raw(skeleton::make_interfaces(name))))
     }
 
@@ -319,7 +324,7 @@ impl Nft {
         let counters: Vec<Step> =
             rendered.counters.iter().map(|counter| Step::PutCounter(names::counter(*counter))).collect();
         transaction = members::append(transaction, &counters, self.destroy);
-        for (name, elements) in [(TUNNELS, &rendered.tunnels), (WANS, &rendered.wans)] {
+        for (name, elements) in INTERFACES.into_iter().zip(&rendered.interfaces) {
             transaction = transaction.raw(flush_set(name));
             for chunk in elements.chunks(members::ELEMENTS_PER_MESSAGE) {
                 transaction = transaction.add_set_elements(&skeleton::interfaces(name), chunk);

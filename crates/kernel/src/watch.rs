@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use doorward_policy::item::QuotaId;
+use doorward_policy::{item::QuotaId, name::IfName};
 use nlink::netlink::{
     AttrIter, FromNetlink, MessageIter, NetlinkSocket, NlMsgHdr, NlMsgType, Protocol,
     messages::{AddressMessage, LinkMessage, RouteMessage, TcMessage},
@@ -39,8 +39,12 @@ pub(crate) enum Suspicion {
     Table,
     /// A tunnel's interface (its index) changed or went.
     Link(u32),
-    /// An address of a tunnel's interface went, for certain.
+    /// An address went: of a tunnel's interface for certain, of a guest interface perhaps.
     Address(u32),
+    /// Something joined a bridge whose ports are to be isolated, or changed there.
+    Port(u32),
+    /// A guest interface that was missing is there.
+    Appeared(u32),
     /// Our qdisc or a class of an interface went, for certain.
     Shaping(u32),
     /// A default route changed.
@@ -51,10 +55,22 @@ pub(crate) enum Suspicion {
 
 /// What of ours is expected to stand, by interface index.
 #[derive(Debug, Default)]
+pub(crate) struct Expected {
+    /// Tunnels, with their MTU.
+    pub(crate) tunnels: BTreeMap<u32, u32>,
+    /// Whose root qdisc is ours.
+    pub(crate) shaped: BTreeSet<u32>,
+    /// Guest interfaces with addresses that we look after.
+    pub(crate) addressed: BTreeSet<u32>,
+    /// Guest interfaces that are not there.
+    pub(crate) missing: BTreeSet<IfName>,
+    /// Bridges whose ports are isolated.
+    pub(crate) bridges: BTreeSet<u32>,
+}
+
+#[derive(Debug, Default)]
 struct State {
-    /// With their MTU.
-    tunnels: BTreeMap<u32, u32>,
-    shaped: BTreeSet<u32>,
+    expected: Expected,
     suspicions: BTreeSet<Suspicion>,
     /// Quotas that ran out.
     spent: BTreeSet<QuotaId>,
@@ -122,41 +138,49 @@ impl Watch {
 
     /// From now on the interface with this index is a tunnel of ours.
     pub(crate) fn expect_tunnel(&self, index: u32, mtu: u32) {
-        self.shared.lock().tunnels.insert(index, mtu);
+        self.shared.lock().expected.tunnels.insert(index, mtu);
     }
 
     /// From now on our qdisc stands at the root of the interface.
     pub(crate) fn expect_shaping(&self, index: u32) {
-        self.shared.lock().shaped.insert(index);
+        self.shared.lock().expected.shaped.insert(index);
     }
 
     /// We are about to change or remove the interface ourselves.
     pub(crate) fn forget(&self, index: u32) {
         let mut state = self.shared.lock();
-        state.tunnels.remove(&index);
-        state.shaped.remove(&index);
+        state.expected.tunnels.remove(&index);
+        state.expected.shaped.remove(&index);
     }
 
     /// We are about to take our qdisc off.
     pub(crate) fn forget_shaping(&self, index: u32) {
-        self.shared.lock().shaped.remove(&index);
+        self.shared.lock().expected.shaped.remove(&index);
+    }
+
+    /// From now on the guest interface has addresses that we look after.
+    pub(crate) fn expect_address(&self, index: u32) {
+        self.shared.lock().expected.addressed.insert(index);
+    }
+
+    /// From now on the ports of the bridge are isolated.
+    pub(crate) fn expect_bridge(&self, index: u32) {
+        self.shared.lock().expected.bridges.insert(index);
     }
 
     /// Everything that is expected, after a full reading.
-    pub(crate) fn expect_only(&self, tunnels: BTreeMap<u32, u32>, shaped: BTreeSet<u32>) {
-        let mut state = self.shared.lock();
-        state.tunnels = tunnels;
-        state.shaped = shaped;
+    pub(crate) fn expect_only(&self, expected: Expected) {
+        self.shared.lock().expected = expected;
     }
 
     /// The MTU with which a tunnel is expected, if it is.
     pub(crate) fn tunnel(&self, index: u32) -> Option<u32> {
-        self.shared.lock().tunnels.get(&index).copied()
+        self.shared.lock().expected.tunnels.get(&index).copied()
     }
 
     /// Whether the interface is one of ours.
     pub(crate) fn is_shaped(&self, index: u32) -> bool {
-        self.shared.lock().shaped.contains(&index)
+        self.shared.lock().expected.shaped.contains(&index)
     }
 
     /// Takes all suspicions raised so far.
@@ -227,15 +251,29 @@ fn suspect_table(shared: &Shared, our_port: u32, header: &NlMsgHdr, body: &[u8])
 }
 
 fn suspect_route(shared: &Shared, ours: bool, kind: u16, body: &[u8]) {
-    let is_tunnel = |index: &u32| shared.lock().tunnels.contains_key(index);
-    let is_shaped = |index: &u32| shared.lock().shaped.contains(index);
+    let is_tunnel = |index: &u32| shared.lock().expected.tunnels.contains_key(index);
+    let has_addresses = |index: &u32| is_tunnel(index) || shared.lock().expected.addressed.contains(index);
+    let is_shaped = |index: &u32| shared.lock().expected.shaped.contains(index);
     match kind {
         NlMsgType::RTM_NEWLINK | NlMsgType::RTM_DELLINK => {
-            let index = LinkMessage::from_bytes(body).ok().map(|link| link.ifindex()).filter(is_tunnel);
-            index.into_iter().for_each(|index| shared.raise(Suspicion::Link(index)));
+            let Ok(link) = LinkMessage::from_bytes(body) else { return };
+            let index = link.ifindex();
+            if is_tunnel(&index) {
+                shared.raise(Suspicion::Link(index));
+            }
+            if kind == NlMsgType::RTM_NEWLINK {
+                let name = link.name().and_then(|name| name.parse::<IfName>().ok());
+                let (joined, appeared) = {
+                    let expected = &shared.lock().expected;
+                    let joined = link.master().is_some_and(|master| expected.bridges.contains(&master));
+                    (joined, name.is_some_and(|name| expected.missing.contains(&name)))
+                };
+                joined.then(|| shared.raise(Suspicion::Port(index)));
+                appeared.then(|| shared.raise(Suspicion::Appeared(index)));
+            }
         }
         NlMsgType::RTM_DELADDR if !ours => {
-            let index = AddressMessage::from_bytes(body).ok().map(|address| address.ifindex()).filter(is_tunnel);
+            let index = AddressMessage::from_bytes(body).ok().map(|address| address.ifindex()).filter(has_addresses);
             index.into_iter().for_each(|index| shared.raise(Suspicion::Address(index)));
         }
         NlMsgType::RTM_DELQDISC | NlMsgType::RTM_DELTCLASS | NlMsgType::RTM_NEWTCLASS | NlMsgType::RTM_NEWQDISC

@@ -19,7 +19,7 @@ pub async fn observe(kernel: &mut impl Kernel) -> Observed {
     kernel.observe(Scope::Everything).await.unwrap()
 }
 
-async fn carry_out(kernel: &mut impl Kernel, changes: &[Change]) {
+pub async fn carry_out(kernel: &mut impl Kernel, changes: &[Change]) {
     let results = kernel.apply(changes).await;
     assert_eq!(results.len(), changes.len());
     for (change, result) in changes.iter().zip(results) {

@@ -10,7 +10,7 @@ use doorward_kernel::{
 use nlink::netlink::{Connection, Route, addr::Ipv4Address, link::VethLink, route::Ipv4Route};
 use tracing_subscriber::EnvFilter;
 
-/// A host of a test: one WAN `eth0` with 192.0.2.10/24 and a default route.
+/// A host of a test: one WAN `eth0` with 192.0.2.10/24 and a default route, and a bridge `guests` with two ports.
 pub struct HostUnderTest {
     pub state: tempfile::TempDir,
 }
@@ -61,6 +61,9 @@ impl HostUnderTest {
         route.add_address(Ipv4Address::new("eth0", [192, 0, 2, 10].into(), 24)).await.unwrap();
         let any = Ipv4Route::new(Ipv4Addr::UNSPECIFIED, 0);
         route.add_route(any.gateway([192, 0, 2, 1].into())).await.unwrap();
+        sh("ip link add guests type bridge; ip link set guests up
+            ip link add port1 type veth peer name guest1; ip link add port2 type veth peer name guest2
+            ip link set port1 master guests up; ip link set port2 master guests up");
         Self { state: tempfile::tempdir_in("/run").unwrap() }
     }
 

@@ -1,0 +1,151 @@
+//! VPN servers and their accounts.
+
+use doorward_policy::item::{Counter, ServerRules};
+use nlink::netlink::nftables::{
+    CmpOp, CtDirection, CtState, CtStatus, Expr, LookupExpr, MetaKey, PayloadBase, RawExpr, Register, Rule,
+};
+
+use super::{
+    super::members::{Member, attribute},
+    POSTROUTING, PREROUTING, TUNNELS, WANS,
+    words::{
+        End, ICMP_ECHO_REQUEST, ICMPV6_ECHO_REQUEST, NFPROTO_IPV4, classify, count, goto, not_from, not_to,
+        only_granted, quota, rule, to,
+    },
+};
+use crate::names;
+
+/// From accounts to the gateway itself.
+pub(super) const HOST: &str = "vpn_host";
+/// From accounts outwards.
+pub(super) const OUT: &str = "vpn_out";
+/// From outside to accounts.
+pub(super) const IN: &str = "vpn_in";
+const INTERNAL: &str = "vpn_internal";
+const IN_OPEN: &str = "vpn_in_open";
+
+pub(super) const CHAINS: [&str; 5] = [HOST, OUT, INTERNAL, IN, IN_OPEN];
+
+pub(super) fn rules(servers: &[ServerRules]) -> Vec<Rule> {
+    let mut all = host_rules();
+    all.extend(out_rules(servers));
+    all.extend(internal_rules());
+    all.extend(in_rules());
+    all.extend(nat_rules(servers));
+    all
+}
+
+/// VPN to the gateway itself: pings, and answers to what the gateway asked.
+fn host_rules() -> Vec<Rule> {
+    let echo6 = rule(HOST).match_icmpv6_type(ICMPV6_ECHO_REQUEST);
+    let mut rules = only_granted(HOST, End::Source);
+    rules.extend([
+        rule(HOST)
+            .match_ct_direction(CtDirection::Reply)
+            .match_ct_state(CtState::ESTABLISHED | CtState::RELATED)
+            .accept(),
+        rule(HOST).match_icmp_type(ICMP_ECHO_REQUEST).accept(),
+        echo6.accept(),
+        rule(HOST).drop(),
+    ]);
+    rules
+}
+
+/// From the VPN outwards.
+fn out_rules(servers: &[ServerRules]) -> Vec<Rule> {
+    let mut rules = only_granted(OUT, End::Source);
+    for server in servers {
+        let name = server.interface.as_str();
+        let inside = rule(OUT)
+            .match_iif(name)
+            .match_oif(name)
+            .counter_named(&names::counter(Counter::ServerInternal(server.id)));
+        rules.push(if server.internal_traffic { goto(inside, INTERNAL) } else { inside.drop() });
+    }
+    rules.push(to(rule(OUT), TUNNELS).drop());
+    rules.push(not_to(rule(OUT), WANS).drop());
+    rules.extend(quota(OUT, End::Source));
+    rules.extend(count(OUT, End::Source));
+    rules.extend(classify(OUT, End::Source));
+    rules.push(rule(OUT).accept());
+    rules
+}
+
+/// Between accounts of one server: sent by one, received by the other.
+fn internal_rules() -> Vec<Rule> {
+    let mut rules = only_granted(INTERNAL, End::Destination);
+    rules.extend(quota(INTERNAL, End::Source));
+    rules.extend(quota(INTERNAL, End::Destination));
+    rules.extend(count(INTERNAL, End::Source));
+    rules.extend(count(INTERNAL, End::Destination));
+    rules.extend(classify(INTERNAL, End::Destination));
+    rules.push(rule(INTERNAL).accept());
+    rules
+}
+
+/// From outside into the VPN: answers, and port forwardings.
+fn in_rules() -> Vec<Rule> {
+    let mut rules = vec![not_from(rule(IN), WANS).drop()];
+    rules.extend(only_granted(IN, End::Destination));
+    rules.push(goto(rule(IN).match_ct_state(CtState::ESTABLISHED | CtState::RELATED), IN_OPEN));
+    rules.push(goto(rule(IN).match_ct_status(CtStatus::DST_NAT), IN_OPEN));
+    rules.push(rule(IN).drop());
+    rules.extend(quota(IN_OPEN, End::Destination));
+    rules.extend(count(IN_OPEN, End::Destination));
+    rules.extend(classify(IN_OPEN, End::Destination));
+    rules.push(rule(IN_OPEN).accept());
+    rules
+}
+
+fn nat_rules(servers: &[ServerRules]) -> Vec<Rule> {
+    let mut rules = vec![forward_lookup().into_iter().fold(not_from(rule(PREROUTING), TUNNELS), Rule::expr)];
+    for server in servers {
+        let Some(nat_to) = server.nat_to else { continue };
+        let counter = names::counter(Counter::ServerNat(server.id));
+        let subnet = server.subnet;
+        rules.push(
+            to(rule(POSTROUTING).match_saddr_v4(subnet.network(), subnet.prefix_len()), WANS)
+                .counter_named(&counter)
+                .snat(nat_to, None),
+        );
+        if let Some(subnet) = server.subnet_ipv6 {
+            rules.push(
+                to(rule(POSTROUTING).match_saddr_v6(subnet.network(), subnet.prefix_len()), WANS)
+                    .counter_named(&counter)
+                    .masquerade(),
+            );
+        }
+    }
+    rules
+}
+
+/// `dnat ip to ip daddr . meta l4proto . th dport map @forward`, as nft compiles it.
+fn forward_lookup() -> Vec<Expr> {
+    let (address, protocol, port) = (Register::Reg32_00, Register::Reg32_01, Register::Reg32_02);
+    vec![
+        Expr::Meta { dreg: Register::R0, key: MetaKey::NfProto },
+        Expr::Cmp { sreg: Register::R0, op: CmpOp::Eq, data: vec![NFPROTO_IPV4] },
+        Expr::Payload { dreg: address, base: PayloadBase::Network, offset: 16, len: 4 },
+        Expr::Meta { dreg: protocol, key: MetaKey::L4Proto },
+        Expr::Payload { dreg: port, base: PayloadBase::Transport, offset: 2, len: 2 },
+        LookupExpr::new(Member::Forward.name(), address).dreg(address).into(),
+        RawExpr::new("nat", dnat_to(address, protocol)).into(),
+    ]
+}
+
+// `enum nft_nat_attributes` of linux/netfilter/nf_tables.h.
+const NFTA_NAT_TYPE: u16 = 1;
+const NFTA_NAT_FAMILY: u16 = 2;
+const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
+const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
+const NFT_NAT_DNAT: u32 = 1;
+
+/// The expression `dnat ip` to an address and a port in registers; nlink builds it from constants only.
+fn dnat_to(address: Register, port: Register) -> Vec<u8> {
+    let mut data = Vec::with_capacity(32);
+    attribute(&mut data, NFTA_NAT_TYPE, &NFT_NAT_DNAT.to_be_bytes());
+    attribute(&mut data, NFTA_NAT_FAMILY, &u32::from(NFPROTO_IPV4).to_be_bytes());
+    attribute(&mut data, NFTA_NAT_REG_ADDR_MIN, &address.wire().to_be_bytes());
+    attribute(&mut data, NFTA_NAT_REG_PROTO_MIN, &port.wire().to_be_bytes());
+    data
+}
