@@ -302,7 +302,7 @@ fn status_requests(runtime: &tokio::runtime::Runtime, state: &Path, hash: &str) 
         Management { listen: vec![HELLO.parse().unwrap()], plain_listen: Vec::new(), ..Management::default() };
     let server = axum_server::Handle::<SocketAddr>::new();
     let _enter = runtime.enter();
-    let _listeners = listen::open(&management, state, hello, &server).unwrap();
+    let _listeners = listen::open(&management, state, hello, axum::Router::new(), &server).unwrap();
     let cookie = format!("Cookie: access_hash={hash}");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..3 {

@@ -2,9 +2,14 @@
 
 mod access_hash;
 mod down;
+mod guest;
+mod hotspot;
+mod hotspot_api;
 mod operator;
 mod serve;
 mod status;
+mod table;
+mod voucher;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -55,6 +60,26 @@ enum Verb {
         #[command(subcommand)]
         verb: operator::Verb,
     },
+    /// Make, list, print and remove vouchers, by the running gateway.
+    Voucher {
+        #[command(subcommand)]
+        verb: voucher::Verb,
+    },
+    /// Make, list and change guest networks, by the running gateway.
+    Hotspot {
+        #[command(subcommand)]
+        verb: hotspot::Verb,
+    },
+    /// See who is on the guest networks, and end their sessions, by the running gateway.
+    Guest {
+        #[command(subcommand)]
+        verb: guest::Verb,
+    },
+    /// Switch the hotspot API on and off, show and renew its key, by the running gateway.
+    HotspotApi {
+        #[command(subcommand)]
+        verb: hotspot_api::Verb,
+    },
     /// Show what the running gateway does, and what this kernel offers.
     Status {
         /// As JSON.
@@ -103,6 +128,10 @@ fn verb(arguments: Arguments) -> anyhow::Result<()> {
         }
         Verb::AccessHash { verb } => block_on(access_hash::run(load()?, verb)),
         Verb::Operator { verb } => block_on(operator::run(load()?, verb)),
+        Verb::Voucher { verb } => block_on(voucher::run(load()?, verb)),
+        Verb::Hotspot { verb } => block_on(hotspot::run(load()?, verb)),
+        Verb::Guest { verb } => block_on(guest::run(load()?, verb)),
+        Verb::HotspotApi { verb } => block_on(hotspot_api::run(load()?, verb)),
         Verb::Status { json } => block_on(status::run(load()?, json)),
     }
 }

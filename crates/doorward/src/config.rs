@@ -59,7 +59,7 @@ pub struct Management {
     pub plain_listen: Vec<SocketAddr>,
     /// Plain HTTP addresses, usually port 80 of LAN addresses, that serve the hotspot API at `/api/` and nothing else.
     pub api_listen: Vec<SocketAddr>,
-    /// Networks from which those addresses answer; empty: private, shared, link-local and loopback ones. Guests never.
+    /// Networks from which the hotspot API answers; empty: private, shared, link-local and loopback ones. Guests never.
     pub api_networks: Vec<IpNet>,
     /// Certificate chain and key as PEM files; both empty: a self-made certificate in the state folder.
     pub tls_certificate: PathBuf,

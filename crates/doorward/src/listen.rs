@@ -1,4 +1,4 @@
-//! The management listeners: HTTPS, and plain HTTP where the operator asked for it.
+//! The management listeners: HTTPS, plain HTTP where the operator asked for it, and plain HTTP with the hotspot API alone.
 
 use std::{
     io,
@@ -44,7 +44,8 @@ pub enum Error {
     Tls(#[from] tls::Error),
 }
 
-/// Binds all addresses and serves `router` on them until `server` is told to stop.
+/// Binds all addresses and serves `router` on them, and `local_api` on those that are for it alone, until `server` is
+/// told to stop.
 ///
 /// # Errors
 /// One address cannot be bound, or there is no certificate.
@@ -52,6 +53,7 @@ pub fn open(
     management: &Management,
     state_dir: &Path,
     router: axum::Router,
+    local_api: axum::Router,
     server: &axum_server::Handle<SocketAddr>,
 ) -> Result<JoinSet<io::Result<()>>, Error> {
     let mut listeners = JoinSet::new();
@@ -67,12 +69,15 @@ pub fn open(
             tracing::info!("serving https://{address}");
         }
     }
-    for address in management.plain_listen.iter().copied() {
+    let local_api = local_api.into_make_service_with_connect_info::<SocketAddr>();
+    let plain = management.plain_listen.iter().map(|address| (*address, &service, ""));
+    let local = management.api_listen.iter().map(|address| (*address, &local_api, "/api/ alone"));
+    for (address, service, what) in plain.chain(local) {
         let bound = bind(address).and_then(axum_server::from_tcp);
         let mut bound = bound.map_err(|source| Error::Bind { address, source })?.handle(server.clone());
         limit(bound.http_builder());
         listeners.spawn(bound.serve(service.clone()));
-        tracing::info!("serving http://{address}");
+        tracing::info!("serving http://{address} {what}");
     }
     Ok(listeners)
 }

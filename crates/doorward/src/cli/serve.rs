@@ -72,16 +72,18 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let guests = open_hotspots(&config, &app, &store, &reconcile, stopped);
     let router = http::router(app.clone(), http_settings);
     let server = axum_server::Handle::new();
-    let mut listeners = listen::open(&config.management, &config.state_dir, router, &server)?;
+    let local_api = http::local_api_router(app.clone(), &config.management.api_networks);
+    let mut listeners = listen::open(&config.management, &config.state_dir, router, local_api, &server)?;
 
     let report = {
         let (store, reconcile) = (store.clone(), reconcile.clone());
         move || report(store.clone(), reconcile.clone(), probe.clone(), started)
     };
     let state_dir = config.state_dir.clone();
+    let operations = app.clone();
     let control = tokio::spawn(async move {
-        if let Err(error) = control::serve(&state_dir, report).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "`doorward status` cannot ask this gateway");
+        if let Err(error) = control::serve(&state_dir, operations, report).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the command line cannot ask this gateway");
         }
     });
 
@@ -188,7 +190,7 @@ pub(super) fn linux_config(config: &Config) -> anyhow::Result<LinuxConfig> {
 
 fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> app::Settings {
     let management = &config.management;
-    let listeners = management.listen.iter().chain(&management.plain_listen);
+    let listeners = management.listen.iter().chain(&management.plain_listen).chain(&management.api_listen);
     app::Settings {
         max_accounts: management.max_accounts,
         config_tabs: management.config_tabs,

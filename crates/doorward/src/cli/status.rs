@@ -1,14 +1,10 @@
 //! `doorward status`: what the running gateway does.
 
-use anyhow::Context;
-
 use super::say;
 use crate::{config::Config, control};
 
 pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<()> {
-    let report = control::ask(&config.state_dir)
-        .await
-        .with_context(|| format!("no gateway answers on {}", config.state_dir.join(control::SOCKET).display()))?;
+    let report = control::ask(&config.state_dir).await?;
     if json {
         return say(&serde_json::to_string_pretty(&report)?);
     }

@@ -1,0 +1,468 @@
+//! What the command line may ask of a gateway, and how it is done: by the same operations as the APIs'.
+
+use std::{io, net::IpAddr, sync::Arc};
+
+use doorward_policy::{
+    guest::{DataLimits, Mac},
+    limits::Mbit,
+    name::Name,
+    voucher::{
+        Passcode, ValidFor, VoucherId, VoucherStatus, check_fullname, check_note, limit_bytes, limit_mb, local_time,
+        parse_local_time,
+    },
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Answer;
+use crate::{
+    app::{
+        self, App,
+        guest_settings::ApiSwitches,
+        hotspots::{DevicePolicy, HotspotRecord, HotspotSpec, Ipv6Choice},
+        live::Which,
+        vouchers::{Refused, UnusedFilter, VoucherFilter, VoucherRecord, VoucherWish},
+    },
+    clock::now_ms,
+    hotspot_settings::{GuestSettings, HotspotSettings},
+};
+
+/// Rows that are read at once.
+const PAGE: u32 = 500;
+
+/// An order.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the command line's help says what each does")]
+pub enum Order {
+    Status,
+    CreateVouchers(VoucherForm),
+    ListVouchers { search: Option<String>, status: Option<String>, username: Option<String>, limit: Option<u32> },
+    RemoveVoucher { username: String },
+    RemoveUnusedVouchers { created_before: Option<String>, note: Option<String> },
+    SwitchVoucher { username: String, enabled: bool },
+    ExtendVoucher { username: String, by: String },
+    ListHotspots,
+    CreateHotspot { name: String, form: HotspotForm, settings: Option<Box<HotspotSettings>> },
+    SetHotspot { name: String, form: HotspotForm },
+    RemoveHotspot { name: String, end_sessions: bool },
+    HotspotSettings { name: String },
+    SetHotspotSettings { name: String, settings: Box<HotspotSettings> },
+    GuestSettings,
+    SetGuestSettings { settings: Box<GuestSettings> },
+    ListDevices { hotspot: String },
+    SetDevice { hotspot: String, mac: String, policy: Option<String>, note: String },
+    ListGuests { online: bool },
+    Kick { who: String },
+    Api,
+    SetApi { post: bool, get: bool },
+    RenewApiKey,
+}
+
+/// Vouchers to be made.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of VoucherWish")]
+pub struct VoucherForm {
+    pub count: Option<u16>,
+    pub username: Option<String>,
+    pub passcode: Option<String>,
+    pub fullname: Option<String>,
+    pub valid_for: Option<String>,
+    /// `YYYY-MM-DD HH:MM:SS` in the gateway's time zone.
+    pub valid_from: Option<String>,
+    pub from_first_use: bool,
+    pub code_only: bool,
+    /// MB.
+    pub data_down: Option<u32>,
+    /// MB.
+    pub data_up: Option<u32>,
+    /// MB.
+    pub data_total: Option<u32>,
+    /// Mbit/s.
+    pub speed_down: Option<u16>,
+    /// Mbit/s.
+    pub speed_up: Option<u16>,
+    pub devices: Option<u16>,
+    pub note: String,
+}
+
+/// A voucher as it is shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the hotspot API")]
+pub struct VoucherLine {
+    pub id: i64,
+    pub username: String,
+    pub passcode: String,
+    pub code_only: bool,
+    pub fullname: String,
+    pub status: String,
+    pub valid_for: String,
+    pub valid_from: String,
+    pub valid_until: Option<String>,
+    pub valid_from_first_use: bool,
+    /// MB; 0: unlimited.
+    pub download_limit: u32,
+    pub upload_limit: u32,
+    pub total_limit: u32,
+    /// Mbit/s; 0: unlimited.
+    pub speed_down: u16,
+    pub speed_up: u16,
+    pub devices: u16,
+    pub devices_used: u16,
+    pub bytes_down: u64,
+    pub bytes_up: u64,
+    pub created_at: String,
+    pub first_login: Option<String>,
+    pub last_login: Option<String>,
+    pub mac: Option<String>,
+    pub note: String,
+}
+
+/// A hotspot as it is wanted; what is missing stays, or is our own.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of Hotspot")]
+pub struct HotspotForm {
+    pub interface: Option<String>,
+    pub address: Option<String>,
+    /// `off`, `auto` or the gateway's address with its /64.
+    pub address_ipv6: Option<String>,
+    pub nat_ipv6: Option<bool>,
+    pub isolated: Option<bool>,
+    /// Networks.
+    pub lan_access: Option<Vec<String>>,
+}
+
+/// A hotspot as it is shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of Hotspot")]
+pub struct HotspotLine {
+    pub id: i64,
+    pub name: String,
+    pub interface: String,
+    pub address: String,
+    pub address_ipv6: Option<String>,
+    pub nat_ipv6: bool,
+    pub isolated: bool,
+    pub lan_access: Vec<String>,
+    pub host_name: String,
+    pub methods: Vec<String>,
+    pub online: usize,
+    pub seen: usize,
+}
+
+/// Why an order was not carried out.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// What the person at the command line is told.
+    Order(String),
+    /// Nobody listens any more.
+    Client(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<app::Error> for Failure {
+    fn from(error: app::Error) -> Self {
+        Self::Order(causes(&error))
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Order(causes(&refused))
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn wrong<T>(text: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Order(text.into()))
+}
+
+pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> Result<(), Failure> {
+    match order {
+        Order::Status => wrong("the status is not an operation"),
+        Order::CreateVouchers(form) => {
+            let wish = wish(app, form)?;
+            for voucher in app.create_vouchers(wish, None).await?.now().unwrap_or_default() {
+                answer.row(&voucher_line(app, &voucher)).await?;
+            }
+            Ok(())
+        }
+        Order::ListVouchers { search, status, username, limit } => match username {
+            Some(username) => Ok(answer.row(&voucher_line(app, &app.voucher(&username).await?)).await?),
+            None => list_vouchers(app, search, status, limit, answer).await,
+        },
+        Order::RemoveVoucher { username } => app.remove_voucher(&username, None).await.map(drop).map_err(Into::into),
+        Order::RemoveUnusedVouchers { created_before, note } => {
+            let created_before_ms = created_before.map(|text| time(app, &text)).transpose()?;
+            let removed = app.remove_unused_vouchers(UnusedFilter { created_before_ms, note }, None).await?;
+            Ok(answer.row(&removed.now().unwrap_or_default()).await?)
+        }
+        Order::SwitchVoucher { username, enabled } => {
+            let changed = app.switch_voucher(&username, enabled, None).await?;
+            changed_voucher(app, changed.now(), answer).await
+        }
+        Order::ExtendVoucher { username, by } => {
+            let changed = app.extend_voucher(&username, valid_for(&by)?, None).await?;
+            changed_voucher(app, changed.now(), answer).await
+        }
+        Order::ListHotspots => {
+            let hotspots = app.hotspots().borrow().clone();
+            for record in hotspots.iter() {
+                answer.row(&hotspot_line(app, record)).await?;
+            }
+            Ok(())
+        }
+        Order::CreateHotspot { name, form, settings } => {
+            let Ok(name) = name.parse::<Name>() else { return wrong("not a name: letters, numbers, '_' and '-'") };
+            let (Some(interface), Some(address)) = (&form.interface, &form.address) else {
+                return wrong("a hotspot needs an interface and an address");
+            };
+            let spec = HotspotSpec {
+                interface: parsed(interface, "interface")?,
+                address: parsed(address, "address")?,
+                address_ipv6: Ipv6Choice::Off,
+                nat_ipv6: true,
+                isolated: true,
+                lan_access: Vec::new(),
+                settings: Arc::new(*settings.unwrap_or_default()),
+            };
+            let record = app.create_hotspot(name, changed_spec(spec, form)?).await?;
+            Ok(answer.row(&hotspot_line(app, &record)).await?)
+        }
+        Order::SetHotspot { name, form } => {
+            let spec = changed_spec(HotspotSpec::of(&app.hotspot(&name)?), form)?;
+            let record = app.update_hotspot(&name, spec).await?;
+            Ok(answer.row(&hotspot_line(app, &record)).await?)
+        }
+        Order::RemoveHotspot { name, end_sessions } => Ok(app.delete_hotspot(&name, end_sessions).await?),
+        Order::HotspotSettings { name } => Ok(answer.row(app.hotspot(&name)?.settings.as_ref()).await?),
+        Order::SetHotspotSettings { name, settings } => {
+            let spec = HotspotSpec { settings: Arc::new(*settings), ..HotspotSpec::of(&app.hotspot(&name)?) };
+            app.update_hotspot(&name, spec).await?;
+            Ok(())
+        }
+        Order::GuestSettings => Ok(answer.row(app.guest_settings().as_ref()).await?),
+        Order::SetGuestSettings { settings } => Ok(app.set_guest_settings(*settings).await?),
+        Order::ListDevices { hotspot } => {
+            for device in app.hotspot_devices(&hotspot).await? {
+                let created_at = local_time(device.created_ms, &app.settings().zone);
+                let (mac, policy) = (device.mac.to_string(), device.policy.as_str());
+                let row = json!({ "mac": mac, "policy": policy, "note": device.note, "created_at": created_at });
+                answer.row(&row).await?;
+            }
+            Ok(())
+        }
+        Order::SetDevice { hotspot, mac, policy, note } => {
+            let policy = match policy.as_deref().map(DevicePolicy::parse) {
+                Some(None) => return wrong("a device is `allowed` or `blocked`"),
+                Some(policy) => policy,
+                None => None,
+            };
+            Ok(app.set_device_policy(&hotspot, parsed(&mac, "MAC address")?, policy, note).await?)
+        }
+        Order::ListGuests { online } => {
+            let hosts = if online { app.active_guests().await? } else { app.guest_hosts().await? };
+            for host in hosts {
+                let row = json!({
+                    "address": host.address, "mac": host.mac.to_string(), "host_name": host.host_name,
+                    "status": format!("{:?}", host.standing).to_lowercase(), "login": host.login,
+                    "uptime_s": host.uptime_ms / 1000, "idle_s": host.idle_ms / 1000,
+                    "bytes_down": host.bytes_down, "bytes_up": host.bytes_up,
+                });
+                answer.row(&row).await?;
+            }
+            Ok(())
+        }
+        Order::Kick { who } => {
+            let mac = who.parse::<Mac>().ok().map(Which::Mac);
+            match mac.or_else(|| who.parse::<IpAddr>().ok().map(Which::Address)) {
+                Some(which) if app.kick_guest(which).await => Ok(()),
+                Some(_) => wrong(format!("{who} is not online")),
+                None => wrong(format!("{who:?} is neither a MAC nor an IP address")),
+            }
+        }
+        Order::Api => Ok(answer.row(&api(app)).await?),
+        Order::SetApi { post, get } => {
+            app.set_api_switches(ApiSwitches { post, get }).await?;
+            Ok(answer.row(&api(app)).await?)
+        }
+        Order::RenewApiKey => {
+            app.renew_api_key().await?;
+            Ok(answer.row(&api(app)).await?)
+        }
+    }
+}
+
+fn api(app: &App) -> Value {
+    let ApiSwitches { post, get } = app.api_switches();
+    json!({ "post": post, "get": get, "key": app.api_key().expose() })
+}
+
+async fn list_vouchers(
+    app: &App,
+    search: Option<String>,
+    status: Option<String>,
+    limit: Option<u32>,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
+    let status = match status.as_deref().map(VoucherStatus::parse) {
+        Some(None) => return wrong("a status is unused, active, waiting, expired, spent or disabled"),
+        Some(status) => status,
+        None => None,
+    };
+    let filter = VoucherFilter { search, status };
+    let (mut after, mut left) = (VoucherId(0), limit.unwrap_or(u32::MAX));
+    while left > 0 {
+        let page = app.voucher_page(&filter, after, left.min(PAGE)).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+        for voucher in &page {
+            answer.row(&voucher_line(app, voucher)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn changed_voucher(app: &App, voucher: Option<VoucherRecord>, answer: &mut Answer) -> Result<(), Failure> {
+    if let Some(voucher) = voucher {
+        answer.row(&voucher_line(app, &voucher)).await?;
+    }
+    Ok(())
+}
+
+fn voucher_line(app: &App, voucher: &VoucherRecord) -> VoucherLine {
+    let zone = &app.settings().zone;
+    let at = |ms| local_time(ms, zone);
+    let terms = &voucher.terms;
+    VoucherLine {
+        id: voucher.id.0,
+        username: voucher.username.clone(),
+        passcode: voucher.passcode.expose().to_owned(),
+        code_only: voucher.code_only,
+        fullname: voucher.fullname.clone(),
+        status: voucher.status(now_ms()).as_str().to_owned(),
+        valid_for: terms.valid_for.to_string(),
+        valid_from: at(terms.valid_from_ms),
+        valid_until: voucher.ends_ms.map(at),
+        valid_from_first_use: terms.from_first_use,
+        download_limit: limit_mb(terms.limits.down),
+        upload_limit: limit_mb(terms.limits.up),
+        total_limit: limit_mb(terms.limits.total),
+        speed_down: terms.speed.down.get(),
+        speed_up: terms.speed.up.get(),
+        devices: terms.devices,
+        devices_used: voucher.devices_used,
+        bytes_down: voucher.used.down,
+        bytes_up: voucher.used.up,
+        created_at: at(voucher.created_ms),
+        first_login: voucher.first_login_ms.map(at),
+        last_login: voucher.last_login_ms.map(at),
+        mac: voucher.last_mac.map(|mac| mac.to_string()),
+        note: terms.note.clone(),
+    }
+}
+
+fn hotspot_line(app: &App, record: &HotspotRecord) -> HotspotLine {
+    let hotspot = &record.hotspot;
+    let hosts: Vec<_> = app.hosts().all().into_iter().filter(|host| host.hotspot == hotspot.id).collect();
+    let methods = record.settings.methods.iter().filter(|method| method.enabled);
+    HotspotLine {
+        id: hotspot.id.0,
+        name: record.name.to_string(),
+        interface: hotspot.interface.to_string(),
+        address: hotspot.address.to_string(),
+        address_ipv6: hotspot.address_ipv6.map(|net| net.to_string()),
+        nat_ipv6: hotspot.nat_ipv6,
+        isolated: hotspot.isolated,
+        lan_access: hotspot.lan_access.iter().map(ToString::to_string).collect(),
+        host_name: record.settings.host_name.clone(),
+        methods: methods.map(|method| method.method.as_str().to_owned()).collect(),
+        online: hosts.iter().filter(|host| host.online.is_some()).count(),
+        seen: hosts.iter().filter(|host| !host.addresses.is_empty()).count(),
+    }
+}
+
+fn changed_spec(mut spec: HotspotSpec, form: HotspotForm) -> Result<HotspotSpec, Failure> {
+    let HotspotForm { interface, address, address_ipv6, nat_ipv6, isolated, lan_access } = form;
+    if let Some(interface) = interface {
+        spec.interface = parsed(&interface, "interface")?;
+    }
+    if let Some(address) = address {
+        spec.address = parsed(&address, "address with its subnet")?;
+    }
+    if let Some(address) = address_ipv6 {
+        spec.address_ipv6 = match address.as_str() {
+            "off" => Ipv6Choice::Off,
+            "auto" => Ipv6Choice::Auto,
+            net => Ipv6Choice::Net(parsed(net, "IPv6 address with its /64")?),
+        };
+    }
+    if let Some(networks) = lan_access {
+        spec.lan_access = networks.iter().map(|net| parsed(net, "network")).collect::<Result<_, _>>()?;
+    }
+    spec.nat_ipv6 = nat_ipv6.unwrap_or(spec.nat_ipv6);
+    spec.isolated = isolated.unwrap_or(spec.isolated);
+    Ok(spec)
+}
+
+fn wish(app: &App, form: VoucherForm) -> Result<VoucherWish, Failure> {
+    let fits = |fine: Result<(), doorward_policy::voucher::InvalidText>| {
+        fine.map_err(|error| Failure::Order(error.to_string()))
+    };
+    form.fullname.as_deref().map(check_fullname).map_or(Ok(()), fits)?;
+    fits(check_note(&form.note))?;
+    let mbit = |number: Option<u16>| match number.map(Mbit::new) {
+        Some(None) => wrong("a speed is 0 to 10000 Mbit/s"),
+        Some(mbit) => Ok(mbit),
+        None => Ok(None),
+    };
+    let limit = |mb: Option<u32>| match mb {
+        Some(mb) if mb > doorward_policy::voucher::MOST_MB => wrong("a data limit is 0 to 9437184 MB"),
+        mb => Ok(mb.and_then(limit_bytes)),
+    };
+    let text = |error: doorward_policy::voucher::InvalidText| Failure::Order(error.to_string());
+    Ok(VoucherWish {
+        count: form.count,
+        username: form.username.map(|name| name.parse()).transpose().map_err(text)?,
+        passcode: form.passcode.map(Passcode::new).transpose().map_err(text)?,
+        fullname: form.fullname,
+        valid_for: form.valid_for.as_deref().map(valid_for).transpose()?,
+        valid_from_ms: form.valid_from.as_deref().map(|text| time(app, text)).transpose()?,
+        from_first_use: form.from_first_use,
+        code_only: form.code_only,
+        limits: DataLimits { down: limit(form.data_down)?, up: limit(form.data_up)?, total: limit(form.data_total)? },
+        speed_down: mbit(form.speed_down)?,
+        speed_up: mbit(form.speed_up)?,
+        devices: form.devices,
+        note: form.note,
+    })
+}
+
+fn valid_for(text: &str) -> Result<ValidFor, Failure> {
+    let refusal = "a time is `always`, `1 hour` to `23 hours`, `1 day` to `30 days`, or 35, 40, 45, 50, 55, 60, 90, \
+                   120, 150, 180 or 365 days";
+    ValidFor::parse(text).map_or_else(|| wrong(refusal), Ok)
+}
+
+fn time(app: &App, text: &str) -> Result<i64, Failure> {
+    parse_local_time(text, &app.settings().zone).map_or_else(|| wrong("a time is YYYY-MM-DD HH:MM:SS"), Ok)
+}
+
+fn parsed<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Failure> {
+    text.parse().or_else(|_| wrong(format!("{text:?} is not: {what}")))
+}
