@@ -99,6 +99,7 @@ struct Inner {
     guest_config: std::sync::RwLock<Arc<GuestConfig>>,
     guest_config_edit: tokio::sync::Mutex<()>,
     guesses: Guesses,
+    live_counts: tokio::sync::Mutex<guests::LiveCounts>,
     sending: codes::Sending,
     social: social_login::Social,
 }
@@ -141,6 +142,7 @@ impl App {
             guest_config: std::sync::RwLock::new(Arc::new(guest_config)),
             guest_config_edit: tokio::sync::Mutex::new(()),
             guesses: Guesses::default(),
+            live_counts: tokio::sync::Mutex::new(None),
             sending: codes::Sending::default(),
             social: social_login::Social::default(),
         })))

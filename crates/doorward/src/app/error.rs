@@ -1,7 +1,7 @@
 //! Why an operation was refused.
 
 use super::hotspots::HotspotError;
-use crate::{reconcile, store};
+use crate::{hotspot_settings::Invalid, reconcile, store};
 
 /// Closed list of refusals. What each is called on a wire, and with which status, is the face's affair.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,9 @@ pub enum Error {
 
     #[error(transparent)]
     Hotspot(#[from] HotspotError),
+
+    #[error("the settings cannot be: {0}")]
+    Settings(#[from] Invalid),
 
     #[error("the store failed")]
     Store(#[source] store::Error),

@@ -20,8 +20,9 @@ impl App {
     /// Stores the settings.
     ///
     /// # Errors
-    /// The store failed.
+    /// [`Error::Settings`]; the store failed.
     pub async fn set_guest_settings(&self, settings: GuestSettings) -> Result<(), Error> {
+        settings.check()?;
         self.change_guest_config(move |config| config.settings = settings).await
     }
 

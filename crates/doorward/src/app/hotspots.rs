@@ -144,6 +144,7 @@ impl App {
     pub async fn create_hotspot(&self, name: Name, spec: HotspotSpec) -> Result<HotspotRecord, Error> {
         let app = self.clone();
         self.finish(async move {
+            spec.settings.check()?;
             let order = app.edit_servers().await?;
             let others = app.0.hotspots.borrow().clone();
             if others.len() >= MOST_HOTSPOTS {
@@ -170,6 +171,7 @@ impl App {
     pub async fn update_hotspot(&self, name: &str, spec: HotspotSpec) -> Result<HotspotRecord, Error> {
         let (app, name) = (self.clone(), name.to_owned());
         self.finish(async move {
+            spec.settings.check()?;
             let order = app.edit_servers().await?;
             let old = app.hotspot(&name)?;
             let mut hotspot = app.judge_hotspot(&spec, Some(old.hotspot.id))?;

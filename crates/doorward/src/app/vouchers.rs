@@ -13,7 +13,6 @@ use doorward_policy::{
 use super::{App, Error, no_random, now_ms};
 pub use crate::store::{KeptAnswer, Once, OnceTicket, UnusedFilter, VoucherFilter, VoucherRecord};
 use crate::{
-    reconcile::Owner,
     secrets,
     store::{self, Field, NewVoucher, NewVouchers},
 };
@@ -287,7 +286,7 @@ impl App {
             let changed = app.store().change_voucher(&folded, now_ms(), change, once).await;
             let voucher = changed.map_err(refused)??;
             if voucher.enabled {
-                app.settle(&[Owner::Grant(voucher.grant)]).await;
+                app.grant_changed(voucher.grant).await?;
             } else {
                 app.close_grant(voucher.grant, EndReason::Kicked).await?;
             }

@@ -104,7 +104,7 @@ impl From<app::Error> for Refusal {
             E::Year => (WRONG, "Wrong year setting"),
 
             // The VPN API knows no hotspots.
-            E::Hotspot(_) | E::Store(_) | E::Kernel(_) | E::Failed(_) => return internal(&error),
+            E::Hotspot(_) | E::Settings(_) | E::Store(_) | E::Kernel(_) | E::Failed(_) => return internal(&error),
         };
         refusal(status, text)
     }

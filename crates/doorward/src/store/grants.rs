@@ -179,6 +179,33 @@ impl Store {
         rows.into_iter().map(|(id, stored)| mark(stored).ok_or_else(|| corrupt(TABLE, id)("mark"))).collect()
     }
 
+    /// Gives a number to a grant that has a speed limit and an open session, but no number. `false`: it needs none.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] with `Mark`; [`Error::Unavailable`].
+    pub async fn give_mark(&self, grant: GrantId, mark: Mark) -> Result<bool, Error> {
+        let gateway = self.gateway();
+        on_writer!(self.db(), |c| {
+            // A login may be under way: what it did is seen once the row is ours.
+            sqlx::query("UPDATE grants SET mark = mark WHERE gateway_id = $1 AND id = $2")
+                .bind(gateway)
+                .bind(grant.0)
+                .execute(&mut *c)
+                .await?;
+            let given = sqlx::query(
+                "UPDATE grants SET mark = $3
+                 WHERE gateway_id = $1 AND id = $2 AND mark IS NULL AND (speed_down > 0 OR speed_up > 0)
+                     AND EXISTS (SELECT 1 FROM sessions s WHERE s.grant_id = $2 AND s.ended_ms IS NULL)",
+            )
+            .bind(gateway)
+            .bind(grant.0)
+            .bind(i64::from(mark.get()))
+            .execute(c)
+            .await?;
+            Ok(given.rows_affected() > 0)
+        })
+    }
+
     /// The devices that hold a slot of a grant, the last one first.
     ///
     /// # Errors
