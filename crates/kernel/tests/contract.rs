@@ -6,6 +6,8 @@
 mod cases;
 #[path = "contract/guest_cases.rs"]
 mod guest_cases;
+#[path = "contract/guest_packets.rs"]
+mod guest_packets;
 #[path = "contract/guest_world.rs"]
 mod guest_world;
 #[path = "contract/linux.rs"]

@@ -30,7 +30,7 @@ use super::{
 /// The gateway within the VPN.
 const GATEWAY: &str = "10.70.255.254";
 
-fn succeeds(line: &str) -> bool {
+pub fn succeeds(line: &str) -> bool {
     Command::new("sh").args(["-ec", line]).output().unwrap().status.success()
 }
 
@@ -44,14 +44,14 @@ fn pings(n: i64, address: &str) -> bool {
 }
 
 /// Whether a TCP connection comes about, and lives long enough to say something.
-fn connects(from: &str, address: &str, port: u16) -> bool {
+pub fn connects(from: &str, address: &str, port: u16) -> bool {
     let family = if address.contains(':') { "TCP6" } else { "TCP4" };
     let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
     succeeds(&format!("{from} timeout 2 socat -u {family}:{address}:{port},connect-timeout=1 - | grep -q hello"))
 }
 
 /// Says hello to whoever connects.
-fn greet(at: &str, port: u16) {
+pub fn greet(at: &str, port: u16) {
     sh(&format!("{at} socat TCP6-LISTEN:{port},fork,reuseaddr,ipv6only=0 SYSTEM:'echo hello' >/dev/null 2>&1 &"));
 }
 
@@ -62,7 +62,7 @@ fn pour() {
 }
 
 /// Waits until somebody of the internet listens.
-fn listens(port: u16) {
+pub fn listens(port: u16) {
     sh(&format!(
         "for i in $(seq 100); do ip netns exec inet ss -Hltn | grep -q ':{port} ' && exit 0; sleep 0.05; done; exit 1"
     ));

@@ -1,0 +1,498 @@
+//! Real packets of guests through the rules: two devices on a bridge, a LAN and an internet in namespaces beside the
+//! gateway's own.
+
+use std::time::{Duration, Instant};
+
+use doorward_kernel::{Event, Kernel, linux::Linux};
+use doorward_policy::{
+    guest::{Grant, GrantId, SessionId, Way},
+    hotspot::Hotspot,
+    item::{Counter, Expiry, Item, Items, Key, QuotaId},
+    limits::{Bandwidth, Mark, Mbit},
+    observed::Scope,
+    plan::{Change, plan},
+};
+
+use super::{
+    cases::{converge, observe},
+    guest_world::{g4, g6, grant, guest_world, guests, hotspot, items_of, mac},
+    linux::{in_namespaces, sh},
+    packets::{connects, greet, listens, succeeds},
+    world::{now_ms, wan},
+};
+
+/// The gateway's guest addresses.
+const GATEWAY: &str = "10.80.0.1";
+const GATEWAY_V6: &str = "fd80::1";
+/// Servers of the internet.
+const WEB: &str = "198.51.100.1";
+const WEB_V6: &str = "2001:db8::1";
+
+/// `line` as device `n` would run it.
+fn at(n: i64, line: &str) -> String {
+    format!("ip netns exec g{n} {line}")
+}
+
+fn pings(n: i64, address: &str) -> bool {
+    succeeds(&at(n, &format!("ping -c2 -i0.2 -W1 {address}")))
+}
+
+/// What a server says first to device `n`, and whether the device was refused at once (rather than left waiting).
+fn hears(n: i64, address: &str, port: u16) -> (String, bool) {
+    let family = if address.contains(':') { "TCP6" } else { "TCP4" };
+    let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    let started = Instant::now();
+    let line = at(n, &format!("timeout 2 socat -u {family}:{address}:{port},connect-timeout=1 - 2>&1 || true"));
+    let said = sh(&line);
+    let refused = said.contains("refused") && started.elapsed() < Duration::from_millis(900);
+    (said.trim().to_owned(), refused)
+}
+
+/// What a server answers to a datagram of `bytes` zeros.
+fn asks(n: i64, address: &str, port: u16, bytes: usize) -> String {
+    let family = if address.contains(':') { "UDP6" } else { "UDP4" };
+    let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    let line =
+        format!("sh -c 'head -c{bytes} /dev/zero | timeout 2 socat -t1 - {family}:{address}:{port} 2>/dev/null'");
+    sh(&format!("{} || true", at(n, &line))).trim().to_owned()
+}
+
+/// Lays the networks around the gateway, as they are with `hotspot` and these grants.
+async fn lay(kernel: &mut Linux, hotspot: &Hotspot, grants: &[&Grant]) -> Items {
+    lay_with(kernel, hotspot, grants, "SYSTEM:'echo portal'").await
+}
+
+/// The same with another portal.
+async fn lay_with(kernel: &mut Linux, hotspot: &Hotspot, grants: &[&Grant], portal: &str) -> Items {
+    sh("mkdir -p /run/netns
+        ip netns add inet; ip link set internet netns inet
+        ip netns exec inet sh -ec 'ip link set lo up; ip addr add 192.0.2.1/24 dev internet; ip link set internet up
+            ip addr add 198.51.100.1/32 dev lo; ip addr add 2001:db8::1/64 dev internet nodad'
+        ip addr add 2001:db8::10/64 dev eth0 nodad; ip route add default via 2001:db8::1
+        ip netns add lan; ip link add lan0 type veth peer name eth0 netns lan
+        ip addr add 10.99.0.1/24 dev lan0; ip link set lan0 up
+        ip netns exec lan sh -ec 'ip link set lo up; ip addr add 10.99.0.2/24 dev eth0; ip link set eth0 up
+            ip route add default via 10.99.0.1'");
+    let desired = guest_world(hotspot, grants.iter().copied());
+    converge(kernel, &desired).await;
+    for n in [1, 2] {
+        let (four, six, mac) = (g4(n), g6(n), mac(n));
+        sh(&format!(
+            "ip netns add g{n}; ip link set guest{n} netns g{n} name eth0
+             ip netns exec g{n} sh -ec 'ip link set lo up; ip link set eth0 address {mac} up
+                ip addr add {four}/16 dev eth0; ip addr add {six}/64 dev eth0 nodad
+                ip route add default via {GATEWAY}; ip -6 route add default via {GATEWAY_V6}'"
+        ));
+    }
+    let inet = "ip netns exec inet";
+    greet(inet, 80);
+    greet(inet, 443);
+    greet("ip netns exec lan", 80);
+    greet("", 22);
+    for (listener, answer) in [
+        ("TCP4-LISTEN:80,bind=10.80.0.1", portal),
+        ("TCP6-LISTEN:80,bind=[fd80::1]", portal),
+        ("UDP4-RECVFROM:53,bind=10.80.0.1", "SYSTEM:'head -c1 >/dev/null; echo resolver'"),
+        ("UDP6-RECVFROM:53,bind=[fd80::1]", "SYSTEM:'head -c1 >/dev/null; echo resolver'"),
+    ] {
+        sh(&format!("socat {listener},fork,reuseaddr {answer} >/dev/null 2>&1 &"));
+    }
+    for address in [
+        "UDP4-RECVFROM:53,bind=198.51.100.1",
+        "UDP4-RECVFROM:123,bind=198.51.100.1",
+        "UDP6-RECVFROM:123,bind=[2001:db8::1]",
+    ] {
+        let answer = if address.contains(":123") {
+            "head -c1 >/dev/null; printf %048d 0"
+        } else {
+            "head -c1 >/dev/null; echo elsewhere"
+        };
+        sh(&format!("{inet} socat {address},fork,reuseaddr SYSTEM:\"{answer}\" >/dev/null 2>&1 &"));
+    }
+    listens(443);
+    // The bridge forwards at once, and neighbours answer.
+    for n in [1, 2] {
+        assert!(succeeds(&at(n, &format!("ping -c3 -i0.2 -W1 {GATEWAY}"))), "device {n} reaches the gateway");
+    }
+    desired
+}
+
+async fn put(kernel: &mut Linux, changes: &[Change]) {
+    for result in kernel.apply(changes).await {
+        result.unwrap();
+    }
+}
+
+/// Makes the kernel hold `desired`, as a pass over one grant does, and says how long it took.
+async fn turn_into(kernel: &mut Linux, held: &mut Items, desired: Items) -> Duration {
+    let changes = plan(&desired, held);
+    let started = Instant::now();
+    put(kernel, &changes).await;
+    *held = desired;
+    started.elapsed()
+}
+
+async fn bytes(kernel: &mut Linux, counter: Counter) -> u64 {
+    kernel.observe(Scope::Guests).await.unwrap().stats.counters.get(&counter).map_or(0, |count| count.bytes)
+}
+
+fn assert_captive(n: i64) {
+    for (web, time_answer) in [(WEB, "0".repeat(48)), (WEB_V6, "0".repeat(48))] {
+        assert_eq!(hears(n, web, 80).0, "portal", "HTTP to {web} is led to the portal");
+        let (said, refused) = hears(n, web, 443);
+        assert!(refused && !said.contains("portal"), "HTTPS to {web} is refused, not answered: {said}");
+        assert!(!pings(n, web));
+        assert_eq!(asks(n, web, 123, 48), time_answer, "the time by {web}");
+        assert_eq!(asks(n, web, 123, 49), "", "a longer packet to the port of time");
+        assert_eq!(asks(n, web, 53, 30), "resolver", "DNS goes to ours");
+        assert!(hears(n, web, 853).1 && hears(n, web, 22).1);
+    }
+    assert!(pings(n, GATEWAY) && pings(n, GATEWAY_V6));
+    assert_eq!(hears(n, GATEWAY, 80).0, "portal");
+    assert_unreachable(n);
+}
+
+/// What no guest reaches, online or not.
+fn assert_unreachable(n: i64) {
+    for (address, port) in
+        [(GATEWAY, 22), ("192.0.2.10", 22), ("10.99.0.1", 22), (GATEWAY_V6, 22), ("2001:db8::10", 22)]
+    {
+        assert!(hears(n, address, port).1, "{address}:{port} refuses device {n}");
+    }
+    assert!(hears(n, "10.99.0.2", 80).0 != "hello", "the LAN");
+    for address in ["192.0.2.10", "10.99.0.1", "2001:db8::10", "10.99.0.2"] {
+        assert!(!pings(n, address), "device {n} pings {address}");
+    }
+}
+
+fn assert_online(n: i64) {
+    for web in [WEB, WEB_V6] {
+        assert_eq!((hears(n, web, 80).0.as_str(), hears(n, web, 443).0.as_str()), ("hello", "hello"), "{web}");
+        assert!(pings(n, web));
+    }
+    assert_eq!(asks(n, WEB, 53, 30), "elsewhere", "DNS where it wants to");
+    assert_eq!(asks(n, WEB, 123, 60), "0".repeat(48));
+    assert_eq!(hears(n, GATEWAY, 80).0, "portal");
+    assert_unreachable(n);
+}
+
+#[test]
+fn captive_online_and_captive_again() {
+    in_namespaces("guest_packets::captive_online_and_captive_again", async |host| {
+        let mut kernel = host.open().await;
+        let hotspot = hotspot();
+        let mut held = lay(&mut kernel, &hotspot, &[]).await;
+        assert_captive(1);
+        let online = grant(1);
+        let took = turn_into(&mut kernel, &mut held, guest_world(&hotspot, [&online])).await;
+        println!("online after {took:?}");
+        assert!(took < Duration::from_millis(100));
+        assert_online(1);
+        assert!(bytes(&mut kernel, Counter::SessionUp(SessionId(1))).await > 400);
+        assert!(bytes(&mut kernel, Counter::SessionDown(SessionId(1))).await > 400);
+        assert!(!pings(2, WEB) && hears(2, WEB, 80).0 == "portal", "the other device is captive still");
+
+        // Somebody else's address alone, and somebody else's MAC alone.
+        let (four, six) = (g4(1), g6(1));
+        sh(&at(1, "ip link set eth0 down"));
+        sh(&at(2, &format!("sh -ec 'ip addr add {four}/16 dev eth0; ip addr add {six}/64 dev eth0 nodad'")));
+        assert!(!succeeds(&at(2, &format!("ping -c2 -i0.2 -W1 -I {four} {WEB}"))), "the address alone");
+        assert!(!succeeds(&at(2, &format!("ping -c2 -i0.2 -W1 -I {six} {WEB_V6}"))), "the address alone");
+        let own = mac(1);
+        sh(&at(
+            2,
+            &format!(
+                "sh -ec 'ip addr del {four}/16 dev eth0; ip addr del {six}/64 dev eth0
+            ip link set eth0 address {own}; ip route replace default via {GATEWAY}
+            ip -6 route replace default via {GATEWAY_V6}'"
+            ),
+        ));
+        assert!(!pings(2, WEB) && !pings(2, WEB_V6), "the MAC alone");
+        let second = mac(2);
+        sh(&at(2, &format!("ip link set eth0 address {second}")));
+        sh(&at(
+            1,
+            &format!(
+                "sh -ec 'ip link set eth0 up; ip addr replace {six}/64 dev eth0 nodad
+            ip route replace default via {GATEWAY}; ip -6 route replace default via {GATEWAY_V6}'"
+            ),
+        ));
+        std::thread::sleep(Duration::from_millis(300));
+        assert_online(1);
+
+        // Kicked: established flows too.
+        pour();
+        sh(&at(1, "socat -u TCP4:198.51.100.1:81,connect-timeout=1,retry=5 OPEN:/dev/null >/dev/null 2>&1 &"));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let down = Counter::SessionDown(SessionId(1));
+        let before = bytes(&mut kernel, down).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(bytes(&mut kernel, down).await > before + 100_000, "a download runs");
+        let mut ended = online.clone();
+        ended.sessions[0].open = false;
+        let took = turn_into(&mut kernel, &mut held, guest_world(&hotspot, [&ended])).await;
+        println!("kicked after {took:?}");
+        assert!(took < Duration::from_millis(100), "{took:?}");
+        let cut = bytes(&mut kernel, down).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(bytes(&mut kernel, down).await, cut, "not one more packet");
+        assert_captive(1);
+    });
+}
+
+/// Sends zeros without end to whoever connects to port 81 of the internet, and takes what is sent to port 82.
+fn pour() {
+    sh("ip netns exec inet socat -u OPEN:/dev/zero TCP4-LISTEN:81,fork,reuseaddr >/dev/null 2>&1 &
+        ip netns exec inet socat -u TCP4-LISTEN:82,fork,reuseaddr OPEN:/dev/null >/dev/null 2>&1 &");
+    listens(81);
+    listens(82);
+}
+
+#[test]
+fn what_was_led_to_the_portal_ends_with_the_login() {
+    in_namespaces("guest_packets::what_was_led_to_the_portal_ends_with_the_login", async |host| {
+        let mut kernel = host.open().await;
+        let hotspot = hotspot();
+        let mut held = lay_with(&mut kernel, &hotspot, &[], "EXEC:cat").await;
+        // Two connections that go on over the login: one pinned to the portal by its redirect, one meant for the portal.
+        let hold = |address: &str, file: &str| {
+            let line = format!(
+                "sh -c '(echo one; sleep 2; echo two; sleep 1) | timeout 5 socat - TCP4:{address}:80 >/run/{file} 2>&1'"
+            );
+            sh(&format!("{} >/dev/null 2>&1 &", at(1, &line)));
+        };
+        hold(WEB, "pinned");
+        hold(GATEWAY, "login");
+        std::thread::sleep(Duration::from_millis(800));
+        turn_into(&mut kernel, &mut held, guest_world(&hotspot, [&grant(1)])).await;
+        std::thread::sleep(Duration::from_millis(3_000));
+        let read = |file: &str| sh(&format!("cat /run/{file}"));
+        assert!(read("pinned").starts_with("one") && !read("pinned").contains("two"), "{}", read("pinned"));
+        assert_eq!(read("login"), "one\ntwo\n", "the answer to the login arrives");
+    });
+}
+
+#[test]
+fn a_session_ends_by_itself() {
+    in_namespaces("guest_packets::a_session_ends_by_itself", async |host| {
+        let mut kernel = host.open().await;
+        let hotspot = hotspot();
+        let mut held = lay(&mut kernel, &hotspot, &[]).await;
+        let mut short = grant(1);
+        short.sessions[0].ends_ms = Some(now_ms() + 1_500);
+        turn_into(&mut kernel, &mut held, guest_world(&hotspot, [&short])).await;
+        assert!(pings(1, WEB) && pings(1, WEB_V6));
+        tokio::time::sleep(Duration::from_millis(1_600)).await;
+        assert!(!pings(1, WEB) && !pings(1, WEB_V6));
+        assert_eq!(hears(1, WEB, 80).0, "portal");
+        // The elements are gone; taking them away is no error.
+        turn_into(&mut kernel, &mut held, guest_world(&hotspot, [])).await;
+    });
+}
+
+/// How much passed in each direction while the device wants all it can get.
+async fn used(kernel: &mut Linux, seconds: u32, down: bool) -> u64 {
+    let line = if down {
+        format!("timeout {seconds} socat -u TCP4:{WEB}:81,connect-timeout=1 OPEN:/dev/null")
+    } else {
+        format!("timeout {seconds} socat -u OPEN:/dev/zero TCP4:{WEB}:82,connect-timeout=1")
+    };
+    _ = succeeds(&at(1, &line));
+    let counter = if down { Counter::SessionDown(SessionId(1)) } else { Counter::SessionUp(SessionId(1)) };
+    bytes(kernel, counter).await
+}
+
+#[test]
+fn data_limits_cut_each_way() {
+    in_namespaces("guest_packets::data_limits_cut_each_way", async |host| {
+        let mut kernel = host.open().await;
+        let hotspot = hotspot();
+        let mut held = lay(&mut kernel, &hotspot, &[]).await;
+        pour();
+        for way in Way::ALL {
+            const LIMIT: u64 = 3_000_000;
+            let mut limited = grant(1);
+            match way {
+                Way::Down => limited.limits.down = Some(LIMIT),
+                Way::Up => limited.limits.up = Some(LIMIT),
+                Way::Total => limited.limits.total = Some(LIMIT),
+            }
+            while tokio::time::timeout(Duration::from_millis(50), kernel.event()).await.is_ok() {}
+            turn_into(&mut kernel, &mut held, guest_world(&hotspot, [&limited])).await;
+            let started = Instant::now();
+            let mut passed = used(&mut kernel, 3, way != Way::Up).await;
+            if way == Way::Total {
+                passed += bytes(&mut kernel, Counter::SessionUp(SessionId(1))).await;
+            }
+            println!("{way:?}: {passed}");
+            assert!(passed <= LIMIT, "{way:?} never above: {passed}");
+            assert!(passed > LIMIT - 65_536, "{way:?} at most 64 KiB below: {passed}");
+            let told = tokio::time::timeout(Duration::from_millis(500), kernel.event()).await;
+            assert_eq!(told, Ok(Event::Spent(vec![QuotaId::Grant { grant: GrantId(1), way }])), "{way:?}");
+            if way != Way::Down {
+                assert!(hears(1, WEB, 443).1, "refused, not left waiting: {:?}", started.elapsed());
+            }
+            assert!(!pings(1, WEB), "{way:?}: nothing comes back");
+            // A larger limit lets it go on with what was used.
+            turn_into(
+                &mut kernel,
+                &mut held,
+                guest_world(
+                    &hotspot,
+                    [&Grant {
+                        limits: doorward_policy::guest::DataLimits {
+                            down: limited.limits.down.map(|_| 1 << 30),
+                            up: limited.limits.up.map(|_| 1 << 30),
+                            total: limited.limits.total.map(|_| 1 << 30),
+                        },
+                        ..limited.clone()
+                    }],
+                ),
+            )
+            .await;
+            assert!(pings(1, WEB), "{way:?}");
+            turn_into(&mut kernel, &mut held, guest_world(&hotspot, [])).await;
+        }
+    });
+}
+
+#[test]
+fn speed_is_shared_by_the_devices_of_a_grant() {
+    in_namespaces("guest_packets::speed_is_shared_by_the_devices_of_a_grant", async |host| {
+        let mut kernel = host.open().await;
+        let hotspot = hotspot();
+        let mbit = |n| Mbit::new(n).unwrap();
+        let mut shared = grant(1);
+        shared.speed = Bandwidth { down: mbit(4), up: mbit(2) };
+        shared.mark = Mark::new(250);
+        shared.sessions.extend(grant(2).sessions);
+        lay(&mut kernel, &hotspot, &[&shared]).await;
+        pour();
+        for (interface, limit) in [(guests(), 4.0), (wan(), 2.0)] {
+            let line = if interface == wan() {
+                format!("socat -u OPEN:/dev/zero TCP4:{WEB}:82,connect-timeout=5")
+            } else {
+                format!("socat -u TCP4:{WEB}:81,connect-timeout=5 OPEN:/dev/null")
+            };
+            for n in [1, 1, 2] {
+                sh(&at(n, &format!("timeout -s KILL 6 {line} >/dev/null 2>&1 &")));
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let sent = async |kernel: &mut Linux| {
+                let stats = kernel.observe(Scope::Shaping(interface)).await.unwrap().stats;
+                let queue = stats.classes.values().next().unwrap().queue;
+                queue.bytes - 14 * queue.packets
+            };
+            let (started, before) = (Instant::now(), sent(&mut kernel).await);
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let rate = (sent(&mut kernel).await - before) as f64 * 8e-6 / started.elapsed().as_secs_f64();
+            println!("{interface}: {rate:.3} Mbit/s of {limit}");
+            assert!((rate / limit - 1.0).abs() < 0.05, "{interface}: {rate}");
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+        }
+    });
+}
+
+#[test]
+fn guests_are_apart_unless_allowed() {
+    in_namespaces("guest_packets::guests_are_apart_unless_allowed", async |host| {
+        let mut kernel = host.open().await;
+        let apart = hotspot();
+        let (one, two) = (grant(1), grant(2));
+        let mut held = lay(&mut kernel, &apart, &[&one, &two]).await;
+        greet(&at(2, ""), 8000);
+        std::thread::sleep(Duration::from_millis(300));
+        let other = g4(2).to_string();
+        assert!(!pings(1, &other) && !pings(1, &g6(2).to_string()), "between ports of the bridge");
+        // And not round the bridge by the gateway.
+        let by_gateway = format!(
+            "sh -ec 'ip route replace {other}/32 via {GATEWAY}; ip -6 route replace {}/128 via {GATEWAY_V6}'",
+            g6(2)
+        );
+        sh(&at(1, &by_gateway));
+        assert!(hears(1, &other, 8000).1 && !pings(1, &other) && !pings(1, &g6(2).to_string()));
+        let joined = Hotspot { isolated: false, lan_access: vec!["10.99.0.0/24".parse().unwrap()], ..apart.clone() };
+        turn_into(&mut kernel, &mut held, guest_world(&joined, [&one, &two])).await;
+        assert_eq!(hears(1, &other, 8000).0, "hello");
+        sh(&at(1, &format!("ip route del {other}/32")));
+        assert!(pings(1, &other), "directly");
+        // The LAN by its list, for those who are online; nothing of the gateway.
+        assert_eq!(hears(1, "10.99.0.2", 80).0, "hello");
+        assert!(hears(1, "10.99.0.1", 22).1);
+        greet(&at(1, ""), 8000);
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!connects("ip netns exec lan", &g4(1).to_string(), 8000), "the LAN to a guest");
+        assert!(!connects("ip netns exec inet", &g4(1).to_string(), 8000));
+        turn_into(&mut kernel, &mut held, guest_world(&joined, [&one])).await;
+        assert!(hears(2, "10.99.0.2", 80).1 || hears(2, "10.99.0.2", 80).0 == "portal");
+        assert!(!pings(2, "10.99.0.2"));
+        // What is not ours is as if we were not there.
+        assert!(connects("ip netns exec lan", "10.99.0.1", 22) && connects("ip netns exec inet", "192.0.2.10", 22));
+        assert!(connects("", "10.99.0.2", 80) && connects("", WEB, 80));
+        assert!(succeeds(&format!("ping -c1 -W1 {other}")), "the gateway's own pings to a guest");
+    });
+}
+
+#[test]
+fn the_garden_is_open_as_long_as_its_elements() {
+    in_namespaces("guest_packets::the_garden_is_open_as_long_as_its_elements", async |host| {
+        let mut kernel = host.open().await;
+        let mut held = lay(&mut kernel, &hotspot(), &[]).await;
+        let soon = Expiry::At(now_ms() + 3_000);
+        let garden = |address: &str, port| Item::Garden(address.parse().unwrap(), port, soon);
+        let elements = [garden(WEB, 443), garden(WEB_V6, 443), garden(WEB, 80)];
+        for item in &elements {
+            held.put(item.clone());
+        }
+        put(&mut kernel, &elements.map(Change::Add)).await;
+        assert_eq!((hears(1, WEB, 443).0.as_str(), hears(1, WEB_V6, 443).0.as_str()), ("hello", "hello"));
+        assert_eq!((hears(1, WEB, 80).0.as_str(), hears(1, WEB_V6, 80).0.as_str()), ("hello", "portal"));
+        assert!(!pings(1, WEB) && hears(1, WEB, 22).1, "nothing else of it");
+        tokio::time::sleep(Duration::from_millis(3_000)).await;
+        assert!(hears(1, WEB, 443).1 && hears(1, WEB_V6, 443).1);
+        assert_eq!(hears(1, WEB, 80).0, "portal");
+    });
+}
+
+#[test]
+fn passing_and_blocked_devices() {
+    in_namespaces("guest_packets::passing_and_blocked_devices", async |host| {
+        let mut kernel = host.open().await;
+        let lists = Hotspot { allowed: vec![mac(1)], blocked: vec![mac(2)], ..hotspot() };
+        let mut held = lay(&mut kernel, &hotspot(), &[&grant(2)]).await;
+        assert_online(2);
+        turn_into(&mut kernel, &mut held, guest_world(&lists, [&grant(2)])).await;
+        assert_online(1);
+        assert!(!pings(2, WEB) && !pings(2, WEB_V6) && !pings(2, GATEWAY), "blocked, though it is online");
+        assert_eq!(asks(2, GATEWAY, 53, 30), "");
+        // Another's address it does not get.
+        sh(&at(1, "ip addr add 203.0.113.9/32 dev eth0"));
+        assert!(!succeeds(&at(1, &format!("ping -c2 -i0.2 -W1 -I 203.0.113.9 {WEB}"))));
+        turn_into(&mut kernel, &mut held, guest_world(&hotspot(), [&grant(2)])).await;
+        assert!(pings(2, WEB));
+        assert!(!pings(1, WEB) && hears(1, WEB, 80).0 == "portal");
+    });
+}
+
+#[test]
+fn it_is_known_when_a_guest_was_last_seen() {
+    in_namespaces("guest_packets::it_is_known_when_a_guest_was_last_seen", async |host| {
+        let mut kernel = host.open().await;
+        lay(&mut kernel, &hotspot(), &[&grant(1)]).await;
+        assert!(kernel.observe(Scope::Guests).await.unwrap().stats.seen.is_empty());
+        assert!(pings(1, WEB) && pings(1, WEB_V6) && !pings(2, WEB));
+        let idle = async |kernel: &mut Linux, address| {
+            kernel.observe(Scope::Guests).await.unwrap().stats.seen.get(&address).copied()
+        };
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        let before = idle(&mut kernel, g4(1)).await.unwrap();
+        assert!((2_400..4_500).contains(&before), "{before} ms");
+        assert!(idle(&mut kernel, g6(1)).await.is_some());
+        assert!(idle(&mut kernel, g4(2)).await.is_none(), "captive devices are not remembered");
+        assert!(pings(1, WEB));
+        let after = idle(&mut kernel, g4(1)).await.unwrap();
+        assert!(after < 1_000, "{after} ms");
+        assert!(observe(&mut kernel).await.items.0.contains_key(&Key::Device(g4(1), mac(1))));
+        assert!(items_of(&grant(1), &hotspot()).iter().any(|item| item.key() == Key::Granted(g4(1))));
+    });
+}
