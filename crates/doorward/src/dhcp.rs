@@ -19,7 +19,7 @@ use tokio::{
 
 pub use self::leases::parse;
 use self::process::{Folder, Process};
-use crate::hosts::Hosts;
+use crate::{app::HotspotRecord, hosts::Hosts};
 
 /// First and longest wait before dnsmasq is started again.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -32,14 +32,20 @@ const RAN_WELL: Duration = Duration::from_secs(30);
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// What is served on a hotspot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Served {
-    /// Interface, subnets, and whether the portal has TLS.
-    pub hotspot: Hotspot,
-    /// Host name of the portal.
-    pub host_name: String,
+#[derive(Debug, Clone)]
+struct Served {
+    hotspot: Hotspot,
+    /// Of the portal.
+    host_name: String,
     /// Seconds that an address is lent for.
-    pub lease_s: u32,
+    lease_s: u32,
+}
+
+impl Served {
+    fn of(record: &HotspotRecord) -> Self {
+        let HotspotRecord { hotspot, settings, .. } = record;
+        Self { hotspot: hotspot.clone(), host_name: settings.host_name.clone(), lease_s: settings.lease_s }
+    }
 }
 
 /// How the DHCP server is run.
@@ -54,12 +60,7 @@ pub struct Options {
 /// Serves the hotspots that the channel holds, and keeps the leases in `hosts` current. Ends when the channel's sender
 /// is dropped, and leaves dnsmasq running.
 #[must_use]
-pub fn spawn<R: Send + Sync + 'static>(
-    options: Options,
-    hotspots: watch::Receiver<Arc<Vec<R>>>,
-    served: fn(&R) -> Served,
-    hosts: Hosts,
-) -> JoinHandle<()> {
+pub fn spawn(options: Options, hotspots: watch::Receiver<Arc<Vec<HotspotRecord>>>, hosts: Hosts) -> JoinHandle<()> {
     tokio::spawn(async move {
         let folder = Folder::of(&options.state_dir);
         if let Err(error) = folder.make() {
@@ -68,7 +69,7 @@ pub fn spawn<R: Send + Sync + 'static>(
         let watching = leases::watch(folder.leases(), hosts);
         let supervisor = Supervisor { folder: folder.clone(), api_path: options.api_path, wait: FIRST_WAIT };
         tokio::select! {
-            () = supervisor.run(hotspots, served) => {}
+            () = supervisor.run(hotspots) => {}
             () = watching => {}
             () = carry_log(&folder) => {}
         }
@@ -94,9 +95,9 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run<R>(mut self, mut hotspots: watch::Receiver<Arc<Vec<R>>>, served: fn(&R) -> Served) {
+    async fn run(mut self, mut hotspots: watch::Receiver<Arc<Vec<HotspotRecord>>>) {
         loop {
-            let wanted: Vec<Served> = hotspots.borrow_and_update().iter().map(served).collect();
+            let wanted: Vec<Served> = hotspots.borrow_and_update().iter().map(Served::of).collect();
             let config = config::render(&wanted, &self.folder.leases().to_string_lossy(), self.api_path);
             let started = Instant::now();
             let running = match self.settle(config.as_deref()).await {

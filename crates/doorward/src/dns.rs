@@ -40,7 +40,11 @@ use self::{
     upstream::Upstream,
 };
 pub use crate::reconcile::GardenAddress;
-use crate::{clock, hosts::Hosts, hosts::Standing};
+use crate::{
+    app::HotspotRecord,
+    clock,
+    hosts::{Hosts, Standing},
+};
 
 /// Port of DNS.
 pub const PORT: u16 = 53;
@@ -99,16 +103,14 @@ impl Stats {
 
 /// Serves the hotspots that the channel holds. `host` answers the machine's addresses, `open` has the kernel open
 /// addresses of the garden and answers when it did. Ends when the channel's sender is dropped.
-pub fn spawn<R, H, O, F>(
+pub fn spawn<H, O, F>(
     options: Options,
-    hotspots: watch::Receiver<Arc<Vec<R>>>,
-    zone: fn(&R) -> Zone,
+    hotspots: watch::Receiver<Arc<Vec<HotspotRecord>>>,
     hosts: Hosts,
     host: H,
     open: O,
 ) -> (Arc<Stats>, JoinHandle<()>)
 where
-    R: Send + Sync + 'static,
     H: Fn() -> Arc<Host> + Send + Sync + 'static,
     O: Fn(Vec<GardenAddress>) -> F + Send + Sync + 'static,
     F: Future<Output = bool> + Send,
@@ -125,7 +127,7 @@ where
     });
     let task = tokio::spawn(async move {
         tokio::select! {
-            () = run(&resolver, options.port, hotspots, zone) => {}
+            () = run(&resolver, options.port, hotspots) => {}
             () = resolver.upstream.follow() => {}
         }
     });
@@ -143,7 +145,7 @@ struct Resolver<H, O> {
 }
 
 /// Keeps a pair of sockets at each gateway address.
-async fn run<R, A>(resolver: &Arc<A>, port: u16, mut hotspots: watch::Receiver<Arc<Vec<R>>>, zone: fn(&R) -> Zone)
+async fn run<A>(resolver: &Arc<A>, port: u16, mut hotspots: watch::Receiver<Arc<Vec<HotspotRecord>>>)
 where
     A: Answer + PutZones,
 {
@@ -151,7 +153,8 @@ where
     let mut tasks = JoinSet::new();
     let mut serving: Vec<(IpAddr, tokio::task::AbortHandle)> = Vec::new();
     loop {
-        let zones: Vec<Zone> = hotspots.borrow_and_update().iter().map(zone).collect();
+        let zones: Vec<Zone> =
+            hotspots.borrow_and_update().iter().map(|record| Zone::of(&record.hotspot, &record.settings)).collect();
         let wanted: Vec<IpAddr> = zones.iter().flat_map(|zone| zone.gateways().to_vec()).collect();
         resolver.put_zones(zones);
         while tasks.try_join_next().is_some() {}

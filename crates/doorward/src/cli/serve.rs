@@ -18,11 +18,10 @@ use tokio::{
 };
 
 use crate::{
-    app::{self, App, HotspotRecord},
+    app::{self, App},
     config::{self, Config},
     control::{self, Report},
-    dhcp::{self, Served},
-    dns::{self, policy::Zone},
+    dhcp, dns,
     hosts::Hosts,
     http::{self, HttpSettings},
     keeper, listen, meter, reconcile,
@@ -134,15 +133,9 @@ fn open_hotspots(
     reconcile: &reconcile::Handle,
     stopped: tokio::sync::watch::Receiver<bool>,
 ) -> Guests {
-    let lent = |record: &HotspotRecord| Served {
-        hotspot: record.hotspot.clone(),
-        host_name: record.settings.host_name.clone(),
-        lease_s: record.settings.lease_s,
-    };
     let options = dhcp::Options { state_dir: config.state_dir.clone(), api_path: http::portal::API_PATH };
-    let dhcp = dhcp::spawn(options, app.hotspots(), lent, app.hosts().clone());
+    let dhcp = dhcp::spawn(options, app.hotspots(), app.hosts().clone());
 
-    let zone = |record: &HotspotRecord| Zone::of(&record.hotspot, &record.settings);
     let (host, garden) = (reconcile.clone(), reconcile.clone());
     let machine = move || host.host();
     let open = move |addresses| {
@@ -150,7 +143,7 @@ fn open_hotspots(
         async move { garden.garden(addresses).await }
     };
     let options = dns::Options { upstreams: config.dns.upstreams.clone(), port: dns::PORT };
-    let (_, resolver) = dns::spawn(options, app.hotspots(), zone, app.hosts().clone(), machine, open);
+    let (_, resolver) = dns::spawn(options, app.hotspots(), app.hosts().clone(), machine, open);
     Guests {
         keepers: keeper::spawn(app.clone(), store.clone(), reconcile.clone(), stopped),
         servers: vec![dhcp, resolver],
