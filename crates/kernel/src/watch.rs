@@ -183,6 +183,11 @@ impl Watch {
         self.shared.lock().expected.shaped.contains(&index)
     }
 
+    /// Whether the guest interface was not there when last looked.
+    pub(crate) fn is_missing(&self, name: IfName) -> bool {
+        self.shared.lock().expected.missing.contains(&name)
+    }
+
     /// Takes all suspicions raised so far.
     pub(crate) fn take(&self) -> BTreeSet<Suspicion> {
         std::mem::take(&mut self.shared.lock().suspicions)

@@ -6,6 +6,8 @@
 mod cases;
 #[path = "contract/guest_cases.rs"]
 mod guest_cases;
+#[path = "contract/guest_linux.rs"]
+mod guest_linux;
 #[path = "contract/guest_packets.rs"]
 mod guest_packets;
 #[path = "contract/guest_world.rs"]

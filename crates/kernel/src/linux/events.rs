@@ -68,7 +68,10 @@ impl Linux {
                 let open = link.port.is_some_and(|port| !port.isolated);
                 open.then(|| format!("{} is a bridge port that is not isolated", link.name))
             }
-            Suspicion::Appeared(index) => Some(format!("interface {} appeared", link(index).await?.name)),
+            Suspicion::Appeared(index) => {
+                let name = link(index).await?.name;
+                self.watch.is_missing(name).then(|| format!("interface {name} appeared"))
+            }
             Suspicion::Shaping(index) if self.watch.is_shaped(index) => {
                 Some(format!("the qdisc or a class of {} was changed", name(index).await))
             }

@@ -8,6 +8,7 @@ use crate::names::TABLE;
 
 pub(super) const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
+const ARPHRD_ETHER: u16 = 1;
 pub(super) const ICMP_ECHO_REQUEST: u8 = 8;
 pub(super) const ICMPV6_ECHO_REQUEST: u8 = 128;
 
@@ -54,7 +55,8 @@ pub(super) fn jump(rule: Rule, chain: &str) -> Rule {
 
 /// The device that a packet comes from is one of a set, for the interface that it came in by.
 pub(super) fn from_mac(rule: Rule, set: Member) -> Rule {
-    rule.expr(Expr::Meta { dreg: Register::Reg32_00, key: MetaKey::IifName })
+    of_ethernet(rule)
+        .expr(Expr::Meta { dreg: Register::Reg32_00, key: MetaKey::IifName })
         .expr(source_mac(Register::Reg32_04))
         .expr(LookupExpr::new(set.name(), Register::Reg32_00))
 }
@@ -65,10 +67,19 @@ pub(super) fn from_device(rule: Rule, version: Version) -> Rule {
         Version::V4 => (12, 4, Register::Reg32_01),
         Version::V6 => (8, 16, Register::Reg32_04),
     };
-    of_version(rule, version)
+    of_version(of_ethernet(rule), version)
         .expr(Expr::Payload { dreg: Register::Reg32_00, base: PayloadBase::Network, offset, len })
         .expr(source_mac(mac))
         .expr(LookupExpr::new(Member::Device(version).name(), Register::Reg32_00))
+}
+
+/// Only packets that have a MAC address.
+fn of_ethernet(rule: Rule) -> Rule {
+    rule.expr(Expr::Meta { dreg: Register::R0, key: MetaKey::IifType }).expr(Expr::Cmp {
+        sreg: Register::R0,
+        op: CmpOp::Eq,
+        data: ARPHRD_ETHER.to_ne_bytes().into(),
+    })
 }
 
 /// Only packets of a version of IP.
