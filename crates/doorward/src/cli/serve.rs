@@ -19,13 +19,14 @@ use tokio::{
 
 use crate::{
     app::{self, App},
-    config::{self, Config},
+    config::{self, Config, Portal},
     control::{self, Report},
     dhcp, dns,
     hosts::Hosts,
     http::{self, HttpSettings},
-    keeper, listen, meter, reconcile,
+    keeper, listen, meter, outbox, reconcile,
     store::Store,
+    tls,
 };
 
 /// Time between full passes without any other reason.
@@ -68,7 +69,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         bail!("the firewall's skeleton does not stand after {} s", GUARD_WAIT.as_secs());
     }
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let guests = open_hotspots(&config, &app, &store, &reconcile, stopped);
+    let guests = open_hotspots(&config, &app, &store, &reconcile, stopped)?;
     let router = http::router(app.clone(), http_settings);
     let server = axum_server::Handle::new();
     let local_api = http::local_api_router(app.clone(), &config.management.api_networks);
@@ -132,7 +133,7 @@ fn open_hotspots(
     store: &Store,
     reconcile: &reconcile::Handle,
     stopped: tokio::sync::watch::Receiver<bool>,
-) -> Guests {
+) -> anyhow::Result<Guests> {
     let options = dhcp::Options { state_dir: config.state_dir.clone(), api_path: http::portal::API_PATH };
     let dhcp = dhcp::spawn(options, app.hotspots(), app.hosts().clone());
 
@@ -144,10 +145,16 @@ fn open_hotspots(
     };
     let options = dns::Options { upstreams: config.dns.upstreams.clone(), port: dns::PORT };
     let (_, resolver) = dns::spawn(options, app.hotspots(), app.hosts().clone(), machine, open);
-    Guests {
+    let Portal { tls_certificate, tls_key } = &config.portal;
+    let tls = match tls_certificate.as_os_str().is_empty() {
+        true => None,
+        false => Some(tls::server_config(tls_certificate, tls_key, &config.state_dir).context("portal")?),
+    };
+    let portal = http::portal::spawn(app.clone(), tls).context("portal")?;
+    Ok(Guests {
         keepers: keeper::spawn(app.clone(), store.clone(), reconcile.clone(), stopped),
-        servers: vec![dhcp, resolver],
-    }
+        servers: vec![dhcp, resolver, portal, outbox::spawn(app.clone())],
+    })
 }
 
 /// Keeps a second gateway off the same state.
