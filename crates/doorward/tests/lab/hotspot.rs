@@ -41,7 +41,7 @@ impl HotspotLab {
         let config = format!("{network}\n[dns]\nupstreams = [\"{SERVER}:53\"]\n");
         let gateway = Gateway::start(&world.gateway, &config);
         gateway.doorward(&format!(
-            "hotspot create lobby --interface {BRIDGE} --address {GATEWAY_GUEST}/16 --address-ipv6 {GATEWAY_GUEST_V6}/64"
+            "hotspot create lobby --interface {BRIDGE} --address {GATEWAY_GUEST}/16 --ipv6 {GATEWAY_GUEST_V6}/64"
         ));
         let lab = Self { key: gateway.doorward("hotspot-api key").trim().to_owned(), gateway, world };
         lab.gateway.doorward("hotspot-api on --post");
@@ -58,7 +58,7 @@ impl HotspotLab {
         for (key, value) in settings.as_object().expect("an object") {
             all[key] = value.clone();
         }
-        self.put("hotspot settings lobby --from", &all);
+        self.put("hotspot settings lobby", &all);
     }
 
     /// Hands a file with JSON to a subcommand.
