@@ -138,8 +138,8 @@ impl Guest {
     pub fn redeem(&self, voucher: &Voucher) -> Answer {
         let page = self.get(&format!("{PORTAL}/"));
         assert_eq!(page.status, 200, "the portal shows itself: {page:?}");
-        let form = Form::with_field(&page.body, "passcode");
-        let form = form.set("username", &voucher.username).set("passcode", &voucher.passcode);
+        let form = Form::with_field(&page.body, "p");
+        let form = form.set("u", &voucher.username).set("p", &voucher.passcode);
         self.submit(&form)
     }
 

@@ -166,8 +166,8 @@ fn submit(n: u16, voucher: &Voucher) -> std::io::Result<Answer> {
     if page.status != 200 {
         return Ok(page);
     }
-    let form = Form::with_field(&page.body, "passcode");
-    let form = form.set("username", &voucher.username).set("passcode", &voucher.passcode);
+    let form = Form::with_field(&page.body, "p");
+    let form = form.set("u", &voucher.username).set("p", &voucher.passcode);
     Swarm::request(n, "POST", &form.action, "", &form.body())
 }
 
