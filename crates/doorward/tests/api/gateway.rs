@@ -30,6 +30,7 @@ pub const CLIENT: &str = "198.51.100.7";
 
 /// A gateway on a database of its own.
 pub struct Gateway {
+    pub app: App,
     pub store: Store,
     pub kernel: FakeHandle,
     pub loop_handle: reconcile::Handle,
@@ -71,7 +72,13 @@ impl Gateway {
 
     /// The same database under a new gateway, with an empty kernel.
     pub async fn restarted(self) -> Self {
-        let Self { choice, hash, database, store, .. } = self;
+        self.reconfigured(|_| ()).await
+    }
+
+    /// The same with another configuration.
+    pub async fn reconfigured(self, choose: impl FnOnce(&mut Choice)) -> Self {
+        let Self { mut choice, hash, database, store, .. } = self;
+        choose(&mut choice);
         store.close().await;
         Self::open(database, choice, hash).await
     }
@@ -87,8 +94,8 @@ impl Gateway {
         let app = App::open(store.clone(), loop_handle.clone(), meter, Hosts::default(), choice.settings.clone())
             .await
             .unwrap();
-        let router = http::router(app, choice.http.clone());
-        Self { store, kernel, loop_handle, hash, router, choice, database }
+        let router = http::router(app.clone(), choice.http.clone());
+        Self { app, store, kernel, loop_handle, hash, router, choice, database }
     }
 
     /// Stores a hash that may be used from some addresses.

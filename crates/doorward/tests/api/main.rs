@@ -1,4 +1,4 @@
-//! The VPN API over the real router, on both databases, with a kernel in memory.
+//! The APIs over the real router, and guests' logins, on both databases, with a kernel in memory.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
@@ -13,6 +13,10 @@ mod authorisation;
 mod bodies;
 mod concurrency;
 mod gateway;
+mod guesses;
+mod guests;
+mod hotspots;
+mod logins;
 mod own_parts;
 mod port_forwards;
 mod routes;
