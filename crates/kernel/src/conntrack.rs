@@ -15,7 +15,7 @@ pub(crate) struct Doomed {
     forwards: BTreeSet<ForwardKey>,
     /// Guests who were captive until now: a connection that a browser keeps would stay so.
     captives: BTreeSet<IpAddr>,
-    /// Our own addresses on guest networks: what was meant for them stays.
+    /// Our own addresses on guest networks.
     gateways: BTreeSet<IpAddr>,
 }
 
@@ -44,9 +44,12 @@ impl Doomed {
             || self.has_forward(flow)
     }
 
+    /// What was led to us and meant for others. All else of a guest goes on, also where our table is made anew.
     fn has_captive(&self, flow: &Flow) -> bool {
-        let of_captive = flow.there.from.is_some_and(|from| self.captives.contains(&from));
-        of_captive && !flow.there.to.is_some_and(|to| self.gateways.contains(&to))
+        let is_gateway = |end: Option<IpAddr>| end.is_some_and(|end| self.gateways.contains(&end));
+        flow.there.from.is_some_and(|from| self.captives.contains(&from))
+            && is_gateway(flow.back.from)
+            && !is_gateway(flow.there.to)
     }
 
     fn has_forward(&self, flow: &Flow) -> bool {

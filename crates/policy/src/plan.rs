@@ -52,8 +52,9 @@ impl Change {
     fn phase(&self) -> Phase {
         match self {
             Self::Remove(item) => match item {
-                // Before the skeleton forgets the interface: without it nothing of it can pass.
-                Item::Tunnel(..) => Phase::CloseTunnels,
+                // Before the skeleton forgets the interface: without it nothing of it can pass, and without our address
+                // no answer finds back.
+                Item::Tunnel(..) | Item::GuestAddress(..) => Phase::CloseNetworks,
                 Item::Granted(..)
                 | Item::Peer(..)
                 | Item::Forward(..)
@@ -63,7 +64,7 @@ impl Change {
                 Item::BlockedMac(..) => Phase::Grant,
                 Item::CountUp(..) | Item::CountDown(..) | Item::QuotaOf(..) | Item::ClassOf(..) => Phase::Unlink,
                 // Its rules name the servers' counters.
-                Item::Address(..) | Item::GuestAddress(..) | Item::Skeleton(_) => Phase::SweepAddresses,
+                Item::Address(..) | Item::Skeleton(_) => Phase::SweepAddresses,
                 Item::Class(..) | Item::Counter(_) | Item::Quota(..) => Phase::SweepObjects,
                 Item::Sysctl(_) | Item::Root(_) | Item::Isolated(_) => Phase::SweepRest,
             },
@@ -89,7 +90,7 @@ impl Change {
 /// The order of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    CloseTunnels,
+    CloseNetworks,
     Skeleton,
     Revoke,
     Unlink,
@@ -145,7 +146,7 @@ mod tests {
     use crate::{
         account::AccountId,
         guest::{GrantId, Mac, Way},
-        item::{ClassId, Counter, Expiry, PeerId, PeerSpec, QuotaId, QuotaSpec, Rate},
+        item::{ClassId, Counter, Expiry, PeerId, PeerSpec, QuotaId, QuotaSpec, Rate, Skeleton, SkeletonRules},
         key::PublicKey,
         name::IfName,
     };
@@ -194,6 +195,9 @@ mod tests {
             )),
             mac.clone().prop_filter_map("a name", move |m| Some(Item::AllowedMac(guests?, m))),
             mac.prop_filter_map("a name", move |m| Some(Item::BlockedMac(guests?, m))),
+            any::<u8>().prop_filter_map("a name", move |n| {
+                Some(Item::GuestAddress(guests?, format!("10.1.{}.1/24", n % 4).parse().ok()?))
+            }),
         ]
     }
 
@@ -250,6 +254,23 @@ mod tests {
                 Change::Add(Item::Class(..) | Item::ClassOf(..) | Item::Quota(..) | Item::QuotaOf(..) | Item::Counter(_))
             ));
             prop_assert!(grant.zip(limit).is_none_or(|(grant, limit)| limit < grant));
+        }
+
+        #[test]
+        fn a_guest_network_is_known_to_the_skeleton_as_long_as_it_has_our_address(
+            desired in any_items(),
+            observed in any_items(),
+        ) {
+            let rules = |wans: Vec<IfName>| Skeleton::of(SkeletonRules { wans, ..SkeletonRules::default() });
+            let (mut desired, mut observed) = (desired, observed);
+            desired.put(Item::Skeleton(rules("eth0".parse().into_iter().collect())));
+            observed.put(Item::Skeleton(rules(Vec::new())));
+            let changes = plan(&desired, &observed);
+            let skeleton = changes.iter().position(|c| c.key() == Key::Skeleton);
+            let comes = |c: &Change| matches!(c, Change::Add(Item::GuestAddress(..)));
+            let goes = |c: &Change| matches!(c, Change::Remove(Item::GuestAddress(..)));
+            prop_assert!(changes.iter().rposition(goes).is_none_or(|at| Some(at) < skeleton));
+            prop_assert!(changes.iter().position(comes).is_none_or(|at| Some(at) > skeleton));
         }
 
         #[test]
