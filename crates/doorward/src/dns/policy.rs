@@ -199,7 +199,7 @@ impl Zone {
     }
 
     /// Takes out of an answer what would lead a browser to the gateway, other guests or the LAN, under a name of somebody
-    /// else's ("rebinding"). Networks that guests may reach are no secret from them.
+    /// else's ("rebinding"), and what is no record. Networks that guests may reach are no secret from them.
     #[must_use]
     pub fn shield(&self, reply: Reply, zones: &[Zone], host: &Host) -> Reply {
         let inside = |address: IpAddr| {
@@ -219,6 +219,8 @@ impl Zone {
             RData::AAAA(a) => !inside(IpAddr::V6(a.0)),
             RData::HTTPS(https) => !leads_inside(&https.0),
             RData::SVCB(svcb) => !leads_inside(svcb),
+            // Nothing where something must be: a client that reads strictly would drop the whole answer.
+            RData::Update0(_) | RData::ZERO | RData::OPT(_) | RData::TSIG(_) => false,
             _ => true,
         });
         Reply { code, answers, authority }
