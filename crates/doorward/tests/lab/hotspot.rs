@@ -87,8 +87,7 @@ impl HotspotLab {
         let mut command = self.gateway.host.command("curl");
         command.args(["-s", "--max-time", "20", "-H", "Content-Type: application/json", "--data-binary", "@-"]);
         command.arg("http://127.0.0.1:8080/api/");
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("nsenter starts");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("nsenter starts");
         child.stdin.take().expect("stdin is piped").write_all(body.to_string().as_bytes()).expect("curl reads");
         let output = child.wait_with_output().expect("curl ends");
         serde_json::from_slice(&output.stdout)

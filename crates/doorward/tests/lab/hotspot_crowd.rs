@@ -181,9 +181,8 @@ fn reaches(n: u16) -> bool {
 /// MAC and bytes to the guest of everybody who is online.
 fn listed_bytes(lab: &HotspotLab) -> Vec<(String, u64)> {
     let answer = lab.api("get_active_guests", &json!({}));
-    let one = |guest: &Value| {
-        (text(&guest["mac-address"]).to_owned(), text(&guest["bytes-out"]).parse().expect("a number"))
-    };
+    let one =
+        |guest: &Value| (text(&guest["mac-address"]).to_owned(), text(&guest["bytes-out"]).parse().expect("a number"));
     answer["data"].as_array().expect("a list").iter().map(one).collect()
 }
 
@@ -213,13 +212,14 @@ impl Beats {
             }
         });
         let sockets: Vec<UdpSocket> = swarm.host.inside(|| {
-            devices.map(|n| {
-                let socket = UdpSocket::bind((swarm::address(n), 0)).expect("AnyIP");
-                socket.connect(to).expect("a UDP socket connects");
-                socket.set_nonblocking(true).expect("a socket");
-                socket
-            })
-            .collect()
+            devices
+                .map(|n| {
+                    let socket = UdpSocket::bind((swarm::address(n), 0)).expect("AnyIP");
+                    socket.connect(to).expect("a UDP socket connects");
+                    socket.set_nonblocking(true).expect("a socket");
+                    socket
+                })
+                .collect()
         });
         let done = std::sync::Arc::clone(&stop);
         let sender = thread::spawn(move || {

@@ -33,7 +33,10 @@ fn every_probe_finds_the_portal_when_captive_and_the_internet_when_online() {
         assert_eq!((answer.status, answer.body.as_str()), (status, body), "{client}, online");
     }
     let active = lab.active(&guest).expect("an online guest is listed");
-    assert_eq!((active["logins"].as_str(), active["address"].as_str()), (Some(voucher.username.as_str()), guest.address().to_string().as_str().into()));
+    assert_eq!(
+        (active["logins"].as_str(), active["address"].as_str()),
+        (Some(voucher.username.as_str()), guest.address().to_string().as_str().into())
+    );
 
     let answer = lab.api("kick_guest", &json!({ "mac": guest.mac }));
     assert_eq!(answer["error"], false, "{answer}");
@@ -156,9 +159,8 @@ fn a_kick_cuts_established_flows_and_a_login_does_not_wait_for_old_ones() {
     let (bystander, _) = lab.online(2, &json!({}));
     let internet = &lab.world.internet;
     let beat = Heartbeat::start(&bystander.host, bystander.address(), internet, server_address());
-    let start = |direction| {
-        TcpFlow::start(&guest.host, guest.address(), internet, server_address(), direction, Pace::Steady)
-    };
+    let start =
+        |direction| TcpFlow::start(&guest.host, guest.address(), internet, server_address(), direction, Pace::Steady);
     let (down, up) = (start(Direction::Down), start(Direction::Up));
     down.assert_flowing("online");
     let answered = {

@@ -451,6 +451,16 @@ fn the_garden_is_open_as_long_as_its_elements() {
         tokio::time::sleep(Duration::from_millis(3_000)).await;
         assert!(hears(1, WEB, 443).1 && hears(1, WEB_V6, 443).1);
         assert_eq!(hears(1, WEB, 80).0, "portal");
+        // The time is told often enough for a clock, too seldom for anything else; each device has its own measure.
+        let often = |n| {
+            let ask = format!("head -c48 /dev/zero | socat -t0.3 - UDP4:{WEB}:123; echo");
+            let told = sh(&at(n, &format!("sh -c 'for i in $(seq 20); do {ask}; done 2>/dev/null' | grep -c 0000")));
+            told.trim().parse::<u32>().unwrap()
+        };
+        for n in [1, 2] {
+            let told = often(n);
+            assert!((8..=13).contains(&told), "{told} of 20");
+        }
     });
 }
 
