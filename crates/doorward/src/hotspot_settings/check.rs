@@ -434,7 +434,7 @@ mod tests {
             (|s| s.mail.as_mut().unwrap().host = "a\r\nb".to_owned(), "mail.host", Why::HostName),
             (|s| s.mail.as_mut().unwrap().from = "nobody".to_owned(), "mail.from", Why::MailAddress),
             (|s| s.sms.as_mut().unwrap().method = "PUT".to_owned(), "sms.method", Why::HttpMethod),
-            (|s| s.sms.as_mut().unwrap().url = "https://{text}/".to_owned(), "sms.url", Why::Url),
+            (|s| s.sms.as_mut().unwrap().url = "https://{text}/".to_owned(), "sms.url", Why::Placeholder),
             (|s| s.sms.as_mut().unwrap().url = "https://a.example/{number}".to_owned(), "sms.url", Why::Placeholder),
             (|s| s.sms.as_mut().unwrap().body = "{\"text\":".to_owned(), "sms.body", Why::Body),
             (|s| s.sms.as_mut().unwrap().body = "x=1".to_owned(), "sms.body", Why::Placeholder),

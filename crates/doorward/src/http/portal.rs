@@ -27,7 +27,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::{get, post},
@@ -147,11 +147,18 @@ async fn gate(State(site): State<Site>, mut request: Request, next: Next) -> Res
     if !redirect::is_ours(&host, record) {
         return redirect::answer(&site, record, arrival, &host, request.uri()).await;
     }
+    if request.method() == Method::GET
+        && let base = visit::base(&site, record, arrival)
+        && let Some(answer) = redirect::upgrade(&base, &host, record, arrival, request.uri())
+    {
+        return answer;
+    }
     let Some(visit) = Visit::of(&site, arrival, request.uri().query().unwrap_or_default(), request.headers()) else {
         return failure();
     };
     let asked = visit.asked;
     request.extensions_mut().insert(visit);
+    let request = form::whole(request).await;
     let answer = async {
         let _slot = site.slots.acquire().await.ok()?;
         Some(next.run(request).await)

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use axum::{body::to_bytes, extract::Request};
+use axum::{
+    body::{Body, to_bytes},
+    extract::Request,
+};
 
 use crate::http::body::decoded;
 
@@ -17,6 +20,15 @@ const MOST_VALUES: usize = 32;
 #[derive(Clone, Default)]
 pub(super) struct Form(HashMap<String, String>);
 
+/// Waits for the body of a request, so that one who sends it slowly holds up nobody. One that is too long or too slow is
+/// left out.
+pub(super) async fn whole(request: Request) -> Request {
+    let (parts, body) = request.into_parts();
+    let read = tokio::time::timeout(BODY_WAIT, to_bytes(body, MOST_BYTES)).await;
+    let bytes = read.ok().and_then(Result::ok).unwrap_or_default();
+    Request::from_parts(parts, Body::from(bytes))
+}
+
 /// What is wrong with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bad {
@@ -27,10 +39,9 @@ pub(super) enum Bad {
 }
 
 impl Form {
-    /// Reads a form. `None`: too long, too slow, broken or no UTF-8.
+    /// Reads a form. `None`: too long, broken or no UTF-8.
     pub(super) async fn read(request: Request) -> Option<Self> {
-        let read = tokio::time::timeout(BODY_WAIT, to_bytes(request.into_body(), MOST_BYTES));
-        Self::parse(&read.await.ok()?.ok()?)
+        Self::parse(&to_bytes(request.into_body(), MOST_BYTES).await.ok()?)
     }
 
     /// Reads what stands in a query or a form; the first of a name counts.

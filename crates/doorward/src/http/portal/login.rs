@@ -47,6 +47,11 @@ impl Sent {
         self.errors.entry(field).or_insert(text);
     }
 
+    /// Whether its method sends codes.
+    pub(super) fn sends_codes(&self) -> bool {
+        matches!(self.method, Some(Method::Email | Method::Mobile))
+    }
+
     pub(super) fn is_fine(&self) -> bool {
         self.errors.is_empty()
     }

@@ -24,6 +24,7 @@ use crate::{
         mobile_login::MobileNumber,
     },
     hotspot_settings::{Field, MethodSettings},
+    words,
 };
 
 /// Takes an e-mail address.
@@ -132,7 +133,11 @@ pub(super) fn refused(site: &Site, visit: &Visit, device: &Device, mut sent: Sen
     if let Denied::Slots(devices) = denied {
         return voucher::slots(site, visit, device, devices, None);
     }
-    let (text, status) = login::told(visit, denied);
+    let (mut text, status) = login::told(visit, denied);
+    if let (Denied::TooMany { wait_s }, true) = (denied, sent.sends_codes()) {
+        let wait = words::duration(visit.lang, u64::from(*wait_s));
+        text = words::fill(visit.lang, "error-sending", &[("wait", &wait)]);
+    }
     let field = if *denied == Denied::WrongPasscode { "password" } else { "" };
     sent.wrong(field, text);
     login::page(site, visit, &sent, false, status)

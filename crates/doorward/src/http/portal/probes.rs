@@ -19,18 +19,19 @@ const HTML: &str = "text/html; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Host, path and answer. Android's hosts are many and change; their path is enough.
-const PROBES: [(&str, &str, Probe); 11] = [
+const PROBES: [(&str, &str, Probe); 12] = [
     ("captive.apple.com", "/hotspot-detect.html", APPLE),
     ("captive.apple.com", "/", APPLE),
     ("www.apple.com", "/library/test/success.html", APPLE),
     ("", "/generate_204", Probe::NoContent),
     ("", "/gen_204", Probe::NoContent),
+    ("connectivity-check.ubuntu.com", "/", Probe::NoContent),
     ("www.msftconnecttest.com", "/connecttest.txt", Probe::Text(PLAIN, "Microsoft Connect Test")),
     ("ipv6.msftconnecttest.com", "/connecttest.txt", Probe::Text(PLAIN, "Microsoft Connect Test")),
     ("www.msftncsi.com", "/ncsi.txt", Probe::Text(PLAIN, "Microsoft NCSI")),
     ("detectportal.firefox.com", "/canonical.html", Probe::Text(HTML, FIREFOX)),
     ("detectportal.firefox.com", "/success.txt", Probe::Text(PLAIN, "success\n")),
-    ("nmcheck.gnome.org", "/check_network_status.txt", Probe::Text(PLAIN, "NetworkManager is online")),
+    ("nmcheck.gnome.org", "/check_network_status.txt", Probe::Text(PLAIN, "NetworkManager is online\n")),
 ];
 
 const APPLE: Probe = Probe::Text(HTML, "<HTML><HEAD><TITLE>Success</TITLE></HEAD><BODY>Success</BODY></HTML>");

@@ -30,11 +30,16 @@ pub(super) async fn answer(site: &Site, record: &HotspotRecord, arrival: Arrival
     let probe = Probe::find(host, uri.path());
     match standing {
         Standing::Online | Standing::Allowed => {
+            if let Some(host) = &found {
+                site.silent.forget(host.hotspot, host.mac);
+            }
             // What still comes here was on its way when the device came online.
             return probe.map_or_else(|| lead(&base(site, record, arrival)), Probe::answer);
         }
         Standing::Captive => {
-            let device = found.map(|host| Device { hotspot: host.hotspot, mac: host.mac, address: arrival.peer });
+            // A device that is online by another address gets this one as soon as the kernel has it.
+            let offline = found.filter(|host| host.online.is_none());
+            let device = offline.map(|host| Device { hotspot: host.hotspot, mac: host.mac, address: arrival.peer });
             if let Some(device) = device
                 && site.silent.quickly(&site.app, record, &device).await
             {
@@ -47,6 +52,14 @@ pub(super) async fn answer(site: &Site, record: &HotspotRecord, arrival: Arrival
         Standing::Blocked => {}
     }
     lead(&base(site, record, arrival))
+}
+
+/// Leads from plain HTTP to the same page by HTTPS, where the portal's name has a certificate.
+pub(super) fn upgrade(base: &str, host: &str, record: &HotspotRecord, arrival: Arrival, uri: &Uri) -> Option<Response> {
+    let named = host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case(&record.settings.host_name);
+    let path = uri.path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
+    let wanted = named && !arrival.tls && base.starts_with("https:");
+    wanted.then(|| found(&format!("{base}{path}"), "This page is served by HTTPS.\n".to_owned()))
 }
 
 /// Leads to the portal. The body is for those who show it, and so that no probe takes the answer for an empty one.

@@ -57,6 +57,12 @@ impl Silent {
         self.ask(app, device).await
     }
 
+    /// A device that is online may come back later.
+    pub(super) fn forget(&self, hotspot: HotspotId, mac: Mac) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.at.remove(&(hotspot, mac));
+    }
+
     async fn ask(&self, app: &App, device: &Device) -> bool {
         let came_back = app.return_silently(device).await.is_some();
         if !came_back {
@@ -104,6 +110,8 @@ mod tests {
         silent.note(&device(1), start);
         assert!(silent.was_refused(&device(1), start) && !silent.was_refused(&device(2), start));
         assert!(!silent.was_refused(&device(1), start + REMEMBER));
+        silent.forget(HotspotId(1), device(1).mac);
+        assert!(!silent.was_refused(&device(1), start));
         for n in 0..40_000 {
             silent.note(&device(n), start);
         }

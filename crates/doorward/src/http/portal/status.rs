@@ -82,6 +82,7 @@ fn allowed(visit: &Visit) -> Response {
 }
 
 async fn online(site: &Site, visit: &Visit, device: &Device) -> Response {
+    site.silent.forget(device.hotspot, device.mac);
     let Some(status) = site.app.session_status(device).await else { return plain::failed(visit) };
     // Somebody with a while to fetch a mail has a code to enter.
     let waiting = status.method == Method::Email && site.app.waiting_code(device).await.is_some();
