@@ -39,7 +39,7 @@ async fn texts_stay_texts(database: Database) {
     clean(&guest.get(&format!("/?lang={}", encode(NASTY))).await.text);
     clean(
         &guest
-            .get_from(&format!("example.com{}", encode(NASTY)), "/%3Cscript%3E?<script>".replace('<', "%3c").as_str())
+            .get_from(&format!("example.com{}", encode(NASTY)), "/%3Cscript%3E?%3Cscript%3E")
             .await
             .text,
     );
