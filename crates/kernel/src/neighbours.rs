@@ -8,7 +8,7 @@ use std::{
 
 use doorward_policy::{guest::Mac, name::IfName};
 use nlink::netlink::{
-    Connection, FromNetlink, MessageIter, NetlinkSocket, NlMsgType, Protocol, Route,
+    Connection, FromNetlink, MessageIter, NetlinkSocket, Nftables, NlMsgType, Protocol, Route,
     messages::{LinkMessage, NeighborMessage},
     rtnetlink_groups as groups,
     types::neigh::NeighborState,
@@ -39,6 +39,7 @@ pub struct Neighbour {
 /// Reads the neighbour table and hears of its changes.
 pub struct Neighbours {
     route: Connection<Route>,
+    nft: Connection<Nftables>,
     events: NetlinkSocket,
     names: BTreeMap<u32, IfName>,
     waiting: VecDeque<Neighbour>,
@@ -52,12 +53,13 @@ impl Neighbours {
     pub fn open() -> Result<Self, Error> {
         let failed = |e| Error::caused("listen to the neighbour table", e);
         let route = Connection::<Route>::new().map_err(failed)?;
+        let nft = Connection::<Nftables>::new().map_err(failed)?;
         let events = NetlinkSocket::new(Protocol::Route).map_err(failed)?;
         events.set_rcvbuf(RECEIVE_BUFFER_BYTES).map_err(failed)?;
         for group in [groups::RTNLGRP_NEIGH, groups::RTNLGRP_LINK] {
             events.add_membership(group).map_err(failed)?;
         }
-        Ok(Self { route, events, names: BTreeMap::new(), waiting: VecDeque::new() })
+        Ok(Self { route, nft, events, names: BTreeMap::new(), waiting: VecDeque::new() })
     }
 
     /// Reads the whole table.
@@ -69,6 +71,15 @@ impl Neighbours {
         self.names = links.into_iter().map(|(index, link)| (index, link.name)).collect();
         let table = self.route.get_neighbors().await.map_err(|e| Error::caused("read the neighbour table", e))?;
         Ok(table.iter().filter_map(|message| self.read(message, false)).collect())
+    }
+
+    /// IPv6 addresses that guests were refused with just now. The kernel's neighbour table need not know them: a refusal
+    /// through a bridge goes back without asking who is there.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub async fn strays(&mut self) -> Result<Vec<(IpAddr, Mac)>, Error> {
+        crate::nft::strays(&self.nft).await
     }
 
     /// Waits for the next change. After changes were lost it tells of all entries that there are; what is gone by then

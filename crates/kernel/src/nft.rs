@@ -5,10 +5,12 @@ mod skeleton;
 
 use std::{
     fmt,
+    net::IpAddr,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use doorward_policy::{
+    guest::Mac,
     item::{Item, Items, Skeleton},
     observed::Stats,
     plan::Change,
@@ -405,6 +407,16 @@ impl Nft {
 
     async fn commit(&mut self, what: &str, transaction: Transaction) -> Result<(), Error> {
         transaction.commit(&self.connection).await.map_err(|error| Error::caused(what, error))
+    }
+}
+
+/// See [`crate::neighbours::Neighbours::strays`]. Without our table there are none.
+pub(crate) async fn strays(connection: &Connection<Nftables>) -> Result<Vec<(IpAddr, Mac)>, Error> {
+    let name = Member::Stray.name();
+    match connection.list_set_elements(TABLE, name, Family::Inet).await {
+        Ok(elements) => Ok(elements.iter().filter_map(members::read_stray).collect()),
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        Err(error) => Err(Error::caused(format!("list the elements of nftables set {name}"), error)),
     }
 }
 

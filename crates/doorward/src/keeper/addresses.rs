@@ -8,7 +8,7 @@ use std::{
 };
 
 use doorward_kernel::neighbours::{Neighbour, Neighbours};
-use doorward_policy::guest::SessionId;
+use doorward_policy::guest::{Mac, SessionId};
 use tokio::sync::watch;
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     store,
 };
 
-/// How often addresses are looked for that a device had before it came online.
+/// How often addresses are looked for that a device had before it came online, or made itself since.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Events that are taken at once before the addresses of online devices are looked at.
 const BATCH: usize = 256;
@@ -29,7 +29,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Follows the neighbour table until told to stop.
 pub(super) async fn follow(app: App, reconcile: reconcile::Handle, mut stop: watch::Receiver<bool>) {
-    let mut follower = Follower { app, reconcile, refused: HashSet::new(), forgiven: Instant::now() };
+    let mut follower =
+        Follower { app, reconcile, refused: HashSet::new(), forgiven: Instant::now(), looked: Instant::now() };
     let work = async {
         loop {
             let error = follower.follow().await;
@@ -48,6 +49,8 @@ struct Follower {
     reconcile: reconcile::Handle,
     refused: HashSet<(SessionId, IpAddr)>,
     forgiven: Instant,
+    /// When strays were last looked for.
+    looked: Instant,
 }
 
 impl Follower {
@@ -65,6 +68,15 @@ impl Follower {
             }
             hotspots.mark_unchanged();
             loop {
+                if self.looked.elapsed() >= LOOK_EVERY
+                    && hotspots.borrow().iter().any(|h| h.hotspot.address_ipv6.is_some())
+                {
+                    match neighbours.strays().await {
+                        Ok(strays) => strays.into_iter().for_each(|(address, mac)| self.note_stray(address, mac)),
+                        Err(error) => return error,
+                    }
+                    self.looked = Instant::now();
+                }
                 self.admit().await;
                 tokio::select! {
                     neighbour = neighbours.next() => self.note(&neighbour),
@@ -97,6 +109,15 @@ impl Follower {
         };
         if borrowed.is_none_or(|lease| lease.mac == mac || lease.expires_ms <= now_ms()) {
             hosts.seen(hotspot, mac, neighbour.address, now_ms());
+        }
+    }
+
+    /// An online device was refused with an IPv6 address that nobody knows.
+    fn note_stray(&self, address: IpAddr, mac: Mac) {
+        let hosts = self.app.hosts();
+        let Some(hotspot) = hosts.hotspot_of(address) else { return };
+        if hosts.online(hotspot.id, mac).is_some() && hosts.find(address).is_none() {
+            hosts.seen(hotspot.id, mac, address, now_ms());
         }
     }
 

@@ -101,7 +101,7 @@ fn data_limits_cut_by_the_byte_and_spend_the_voucher() {
         (3, json!({ "total_limit": 2 }), Direction::Down),
     ] {
         let (guest, voucher) = lab.online(n, &parameters);
-        spend(&lab, &guest, direction);
+        spend(&lab, &[&guest], direction);
         let both = parameters["total_limit"].is_number();
         let other = if both { counted(&lab, &voucher, Direction::Up) } else { 0 };
         let used = counted(&lab, &voucher, direction) + other;
@@ -115,7 +115,7 @@ fn data_limits_cut_by_the_byte_and_spend_the_voucher() {
     }
     // Spent stays spent.
     let (guest, voucher) = lab.online(4, &json!({ "download_limit": 1 }));
-    spend(&lab, &guest, Direction::Down);
+    spend(&lab, &[&guest], Direction::Down);
     lab.gateway.kill();
     lab.gateway.run();
     lab.gateway.converged(Duration::from_secs(10));
@@ -137,9 +137,7 @@ fn data_and_speed_are_shared_by_three_devices() {
     let fourth = lab.guest(4);
     fourth.redeem(&voucher);
     assert!(fourth.is_captive(), "a fourth device of three");
-    for guest in &guests {
-        spend(&lab, guest, Direction::Down);
-    }
+    spend(&lab, &guests.iter().collect::<Vec<_>>(), Direction::Down);
     let used = counted(&lab, &voucher, Direction::Down) + counted(&lab, &voucher, Direction::Up);
     assert!((6 * MB - BELOW..=6 * MB).contains(&used), "{used} bytes passed");
 
@@ -185,17 +183,20 @@ fn measure(lab: &HotspotLab, guests: &[Guest], arrivals: &Count, direction: Dire
     bits / elapsed.as_secs_f64() / 1e6
 }
 
-/// Sends until nothing passes any more.
-fn spend(lab: &HotspotLab, guest: &Guest, direction: Direction) {
-    let flow =
-        TcpFlow::start(&guest.host, guest.address(), &lab.world.internet, server_address(), direction, Pace::Bulk);
+/// Sends until nothing passes any more, all guests at once.
+fn spend(lab: &HotspotLab, guests: &[&Guest], direction: Direction) {
+    let start = |guest: &&Guest| {
+        TcpFlow::start(&guest.host, guest.address(), &lab.world.internet, server_address(), direction, Pace::Bulk)
+    };
+    let flows: Vec<TcpFlow> = guests.iter().map(start).collect();
+    let received = || flows.iter().map(TcpFlow::received).sum::<u64>();
     let mut last = (0, Instant::now());
     let start = Instant::now();
     while last.1.elapsed() < Duration::from_secs(1) {
         assert!(start.elapsed() < Duration::from_secs(20), "{direction:?}: nothing stops the flow");
         thread::sleep(Duration::from_millis(20));
-        if flow.received() != last.0 {
-            last = (flow.received(), Instant::now());
+        if received() != last.0 {
+            last = (received(), Instant::now());
         }
     }
 }

@@ -11,7 +11,7 @@ use nlink::netlink::nftables::{
 };
 
 pub(super) use self::{
-    read::{read_element, read_object, read_seen},
+    read::{read_element, read_object, read_seen, read_stray},
     steps::{ELEMENTS_PER_MESSAGE, Step, append, put, take},
 };
 use crate::names::TABLE;
@@ -37,6 +37,10 @@ const MOST_PASSING: u32 = 65_536;
 const CLOCK_TIMEOUT: Duration = Duration::from_secs(60);
 const MOST_CLOCKS: u32 = 65_536;
 
+/// A refused address is looked at within so long; who floods it keeps others' new addresses waiting, and no more.
+const STRAY_TIMEOUT: Duration = Duration::from_secs(3);
+const MOST_STRAYS: u32 = 4_096;
+
 /// One of our sets and maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Member {
@@ -60,6 +64,9 @@ pub(super) enum Member {
     Passing(Version),
     /// Who asked for the time before login, each with its own rate. Filled by rules.
     Clock(Version),
+    /// IPv6 addresses with their MACs that were refused just now: a device that is online may have made itself a new one.
+    /// Filled by rules.
+    Stray,
 }
 
 /// A version of IP.
@@ -84,7 +91,7 @@ impl Version {
 }
 
 impl Member {
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::Granted(Version::V4),
         Self::Granted(Version::V6),
         Self::Up(Version::V4),
@@ -112,6 +119,7 @@ impl Member {
         Self::Passing(Version::V6),
         Self::Clock(Version::V4),
         Self::Clock(Version::V6),
+        Self::Stray,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -135,6 +143,7 @@ impl Member {
             Self::Seen(v) => of(v, "seen4", "seen6"),
             Self::Passing(v) => of(v, "passing4", "passing6"),
             Self::Clock(v) => of(v, "clock4", "clock6"),
+            Self::Stray => "stray6",
         }
     }
 
@@ -144,6 +153,7 @@ impl Member {
             Self::Seen(_) => Some((SEEN_TIMEOUT, MOST_SEEN)),
             Self::Passing(_) => Some((PASSING_TIMEOUT, MOST_PASSING)),
             Self::Clock(_) => Some((CLOCK_TIMEOUT, MOST_CLOCKS)),
+            Self::Stray => Some((STRAY_TIMEOUT, MOST_STRAYS)),
             Self::Granted(_)
             | Self::Up(_)
             | Self::Down(_)
@@ -180,7 +190,8 @@ impl Member {
             | Self::Blocked
             | Self::Seen(_)
             | Self::Passing(_)
-            | Self::Clock(_) => false,
+            | Self::Clock(_)
+            | Self::Stray => false,
         }
     }
 
@@ -202,6 +213,7 @@ impl Member {
                 SetKeyType::Concat(vec![SetKeyType::Ipv4Addr, SetKeyType::InetProto, SetKeyType::InetService])
             }
             Self::Device(v) => SetKeyType::Concat(vec![address(v), SetKeyType::EtherAddr]),
+            Self::Stray => SetKeyType::Concat(vec![SetKeyType::Ipv6Addr, SetKeyType::EtherAddr]),
             Self::Garden(v) => SetKeyType::Concat(vec![address(v), SetKeyType::InetService]),
             Self::Allowed | Self::Blocked => SetKeyType::Concat(vec![IFNAME, SetKeyType::EtherAddr]),
         }
@@ -222,7 +234,8 @@ impl Member {
             | Self::Blocked
             | Self::Seen(_)
             | Self::Passing(_)
-            | Self::Clock(_) => None,
+            | Self::Clock(_)
+            | Self::Stray => None,
         }
     }
 
@@ -277,7 +290,8 @@ impl Member {
             | Self::Blocked
             | Self::Seen(_)
             | Self::Passing(_)
-            | Self::Clock(_) => transaction.add_set(self.set()),
+            | Self::Clock(_)
+            | Self::Stray => transaction.add_set(self.set()),
         }
     }
 }

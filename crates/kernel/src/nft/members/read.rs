@@ -47,7 +47,7 @@ pub(in crate::nft) fn read_element(member: Member, element: &SetElement, now_ms:
         }
         Member::Allowed => read_interface_and_mac(element.key()).map(|(name, mac)| Item::AllowedMac(name, mac)),
         Member::Blocked => read_interface_and_mac(element.key()).map(|(name, mac)| Item::BlockedMac(name, mac)),
-        Member::Seen(_) | Member::Passing(_) | Member::Clock(_) => None,
+        Member::Seen(_) | Member::Passing(_) | Member::Clock(_) | Member::Stray => None,
     }
 }
 
@@ -58,6 +58,12 @@ pub(in crate::nft) fn read_seen(element: &SetElement, stats: &mut Stats) {
     if let Some(address) = read_address(element.key()) {
         stats.seen.insert(address, u64::try_from(idle_ms).unwrap_or(u64::MAX));
     }
+}
+
+/// Address and device of an element of [`Member::Stray`].
+pub(in crate::nft) fn read_stray(element: &SetElement) -> Option<(IpAddr, Mac)> {
+    let (address, mac) = element.key().split_at_checked(16)?;
+    Some((read_address(address)?, read_mac(mac)?))
 }
 
 fn read_expiry(element: &SetElement, now_ms: i64) -> Expiry {

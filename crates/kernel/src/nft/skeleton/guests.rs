@@ -14,7 +14,7 @@ use super::{
     GUESTS, POSTROUTING, TUNNELS, WANS,
     words::{
         End, ICMP_ECHO_REQUEST, ICMPV6_ECHO_REQUEST, classify, count, from_device, from_mac, goto, jump, not_from,
-        not_to, of_version, over_quota, quota, rule, to,
+        not_to, note_stray, of_version, over_quota, quota, rule, to,
     },
 };
 
@@ -77,7 +77,7 @@ pub(super) fn rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
     all.extend(out_rules());
     all.extend(online_rules());
     all.extend(allowed_rules(hotspots));
-    all.extend(captive_rules());
+    all.extend(captive_rules(hotspots));
     all.extend(reach_rules(hotspots));
     all.extend(reject_rules());
     all.extend(in_rules());
@@ -218,7 +218,7 @@ fn allowed_rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
 }
 
 /// Who is not logged in: the walled garden and the time, by a WAN. All else is refused, so that nobody waits.
-fn captive_rules() -> Vec<Rule> {
+fn captive_rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
     let garden = |(field, version): (PacketField, Version)| {
         rule(CAPTIVE).match_concat_in_set(&[field, PacketField::TcpDport], Member::Garden(version).name()).accept()
     };
@@ -238,6 +238,10 @@ fn captive_rules() -> Vec<Rule> {
     let mut rules = vec![goto(not_to(rule(CAPTIVE), WANS), REJECT)];
     rules.extend(destination.into_iter().zip(VERSIONS).map(garden));
     rules.extend(source.into_iter().zip(VERSIONS).map(clock));
+    for hotspot in hotspots {
+        let subnet = hotspot.address_ipv6.map(|net| (net.network(), net.prefix_len()));
+        rules.extend(subnet.map(|(net, len)| note_stray(at(CAPTIVE, hotspot).match_saddr_v6(net, len))));
+    }
     rules.push(goto(rule(CAPTIVE), REJECT));
     rules
 }

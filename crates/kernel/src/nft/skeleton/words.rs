@@ -1,7 +1,9 @@
 //! The words of which rules are made.
 
 use doorward_policy::guest::Way;
-use nlink::netlink::nftables::{ChainName, CmpOp, Expr, LookupExpr, MetaKey, PacketField, PayloadBase, Register, Rule};
+use nlink::netlink::nftables::{
+    ChainName, CmpOp, DynsetExpr, DynsetOp, Expr, LookupExpr, MetaKey, PacketField, PayloadBase, Register, Rule,
+};
 
 use super::super::members::{Member, Version};
 use crate::names::TABLE;
@@ -59,6 +61,14 @@ pub(super) fn from_mac(rule: Rule, set: Member) -> Rule {
         .expr(Expr::Meta { dreg: Register::Reg32_00, key: MetaKey::IifName })
         .expr(source_mac(Register::Reg32_04))
         .expr(LookupExpr::new(set.name(), Register::Reg32_00))
+}
+
+/// Notes IPv6 address and device that a packet comes from.
+pub(super) fn note_stray(rule: Rule) -> Rule {
+    of_version(of_ethernet(rule), Version::V6)
+        .expr(Expr::Payload { dreg: Register::Reg32_00, base: PayloadBase::Network, offset: 8, len: 16 })
+        .expr(source_mac(Register::Reg32_04))
+        .expr(DynsetExpr::new(DynsetOp::Update, Member::Stray.name(), Register::Reg32_00))
 }
 
 /// Address and device that a packet comes from are those of an online guest: neither alone is enough.
