@@ -3,22 +3,23 @@
 //! It is as strict as Linux about what must be there first: a class needs its root, a peer its tunnel, a map element
 //! the object that it names. It passes the same contract suite.
 
+mod model;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use doorward_policy::{
-    item::{ClassId, Counter, Expiry, Item, Items, Key, PeerId, QuotaId},
+    item::{ClassId, Counter, Item, Items, Key, PeerId, QuotaId},
     name::IfName,
-    observed::{ClassStats, Count, Observed, PeerStats, QueueStats, Scope, Stats, TunnelStats},
+    observed::{ClassStats, Count, Observed, PeerStats, QueueStats, Scope, Stats},
     plan::Change,
 };
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
+use self::model::{Model, now_ms};
 use crate::{Error, Event, Host, Kernel};
 
 /// A kernel in memory.
@@ -43,20 +44,6 @@ pub struct Calls {
     pub apply: usize,
     /// Changes that were asked for.
     pub changes: usize,
-}
-
-#[derive(Debug, Default)]
-struct Model {
-    items: Items,
-    stats: Stats,
-    host: Host,
-    failing: BTreeSet<Key>,
-    unreadable: bool,
-    events: VecDeque<Event>,
-    calls: Calls,
-    log: Vec<Change>,
-    /// How many map elements name an object.
-    named: BTreeMap<Key, usize>,
 }
 
 impl Fake {
@@ -195,10 +182,7 @@ impl FakeHandle {
 
     /// Takes everything away behind Doorward's back.
     pub fn take_all(&self) {
-        let mut model = self.lock();
-        model.items = Items::default();
-        model.stats = Stats::default();
-        model.named.clear();
+        self.lock().clear();
     }
 
     /// Puts something in behind Doorward's back.
@@ -230,253 +214,11 @@ impl FakeHandle {
     }
 }
 
-impl Model {
-    fn observe(&mut self, scope: Scope) -> Result<Observed, Error> {
-        match scope {
-            Scope::Everything => self.calls.observe_all += 1,
-            Scope::Counters | Scope::Guests | Scope::Peers(_) | Scope::Shaping(_) => self.calls.observe_part += 1,
-        }
-        if self.unreadable {
-            return Err(Error::new("read the kernel: told to fail"));
-        }
-        self.expire(now_ms());
-        let all = self.stats.clone();
-        let (items, stats) = match scope {
-            Scope::Everything => (self.items.clone(), all),
-            Scope::Counters => {
-                let Stats { counters, quotas, seen, .. } = all;
-                (Items::default(), Stats { counters, quotas, seen, ..Stats::default() })
-            }
-            Scope::Guests => {
-                let Stats { mut counters, mut quotas, seen, .. } = all;
-                counters.retain(|counter, _| matches!(counter, Counter::SessionUp(_) | Counter::SessionDown(_)));
-                quotas.retain(|id, _| matches!(id, QuotaId::Grant { .. }));
-                (Items::default(), Stats { counters, quotas, seen, ..Stats::default() })
-            }
-            Scope::Peers(of) => {
-                let (mut tunnels, mut peers) = (all.tunnels, all.peers);
-                tunnels.retain(|name, _| of.is_none_or(|of| of == *name));
-                peers.retain(|id, _| of.is_none_or(|name| name == id.interface));
-                (Items::default(), Stats { tunnels, peers, ..Stats::default() })
-            }
-            Scope::Shaping(name) => {
-                let (mut roots, mut classes) = (all.roots, all.classes);
-                roots.retain(|of, _| *of == name);
-                classes.retain(|id, _| id.interface == name);
-                (Items::default(), Stats { roots, classes, ..Stats::default() })
-            }
-        };
-        Ok(Observed { items, stats })
-    }
-
-    fn apply(&mut self, change: &Change) -> Result<(), Error> {
-        if self.failing.contains(&change.key()) {
-            return Err(Error::new(format!("change {:?}: told to fail", change.key())));
-        }
-        match change {
-            Change::Add(item) | Change::Replace { to: item, .. } => {
-                if let Some(missing) = self.missing(item) {
-                    return Err(Error::new(format!("put {:?}: there is no {missing:?}", item.key())));
-                }
-                self.put(item.clone());
-            }
-            Change::Remove(item) => {
-                if self.named.contains_key(&item.key()) {
-                    return Err(Error::new(format!("remove {:?}: a map element names it", item.key())));
-                }
-                self.remove(item.key());
-            }
-        }
-        self.log.push(change.clone());
-        Ok(())
-    }
-
-    /// What an item needs and does not find.
-    fn missing(&self, item: &Item) -> Option<Key> {
-        let needed = match item {
-            Item::Address(name, _) => Key::Tunnel(*name),
-            Item::Class(id, _) => Key::Root(id.interface),
-            Item::CountUp(_, counter) | Item::CountDown(_, counter) => Key::Counter(*counter),
-            Item::QuotaOf(_, _, quota) => Key::Quota(*quota),
-            Item::Peer(id, _) => Key::Tunnel(id.interface),
-            Item::Skeleton(_)
-            | Item::Sysctl(_)
-            | Item::Tunnel(..)
-            | Item::Root(_)
-            | Item::Counter(_)
-            | Item::Quota(..)
-            | Item::Granted(..)
-            | Item::ClassOf(..)
-            | Item::Device(..)
-            | Item::Garden(..)
-            | Item::AllowedMac(..)
-            | Item::BlockedMac(..)
-            | Item::GuestAddress(..)
-            | Item::Isolated(_)
-            | Item::Forward(..) => return None,
-        };
-        (!self.items.0.contains_key(&needed)).then_some(needed)
-    }
-
-    fn put(&mut self, item: Item) {
-        self.unname(item.key());
-        if let Some(object) = named_object(&item) {
-            *self.named.entry(object).or_default() += 1;
-        }
-        match &item {
-            Item::Counter(counter) => _ = self.stats.counters.entry(*counter).or_default(),
-            Item::Quota(id, spec) => self.stats.quotas.entry(*id).or_insert(*spec).limit_bytes = spec.limit_bytes,
-            Item::Peer(id, _) => _ = self.stats.peers.entry(*id).or_default(),
-            Item::Root(name) => self.stats.roots.entry(*name).or_default().direct_qlen = 1000,
-            Item::Tunnel(name, spec) => {
-                let live = TunnelStats { public_key: spec.private_key.public(), listen_port: spec.listen_port };
-                self.stats.tunnels.insert(*name, live);
-            }
-            Item::Class(id, rate) => {
-                let class = self.stats.classes.entry(*id).or_default();
-                (class.rate_bps, class.ceil_bps) = (rate.0, rate.0);
-            }
-            Item::Skeleton(_)
-            | Item::Sysctl(_)
-            | Item::Address(..)
-            | Item::Granted(..)
-            | Item::CountUp(..)
-            | Item::CountDown(..)
-            | Item::QuotaOf(..)
-            | Item::ClassOf(..)
-            | Item::Device(..)
-            | Item::Garden(..)
-            | Item::AllowedMac(..)
-            | Item::BlockedMac(..)
-            | Item::GuestAddress(..)
-            | Item::Isolated(_)
-            | Item::Forward(..) => {}
-        }
-        self.items.put(item);
-    }
-
-    /// Takes an item away with all that cannot be without it.
-    fn remove(&mut self, key: Key) {
-        let hangs_on = |other: &Key| match (key, other) {
-            (Key::Tunnel(name), Key::Address(of, _) | Key::Root(of)) => name == *of,
-            (Key::Tunnel(name), Key::Peer(id)) => name == id.interface,
-            (Key::Tunnel(name) | Key::Root(name), Key::Class(id)) => name == id.interface,
-            _ => false,
-        };
-        let gone: Vec<Key> = if matches!(key, Key::Tunnel(_) | Key::Root(_)) {
-            self.items.0.keys().filter(|other| key == **other || hangs_on(other)).copied().collect()
-        } else {
-            vec![key]
-        };
-        for key in gone {
-            self.unname(key);
-            self.items.0.remove(&key);
-            self.forget_stats(key);
-        }
-    }
-
-    /// The element with this key names its object no more.
-    fn unname(&mut self, element: Key) {
-        let Some(object) = self.items.0.get(&element).and_then(named_object) else { return };
-        if let Some(count) = self.named.get_mut(&object) {
-            *count -= 1;
-            if *count == 0 {
-                self.named.remove(&object);
-            }
-        }
-    }
-
-    fn forget_stats(&mut self, key: Key) {
-        match key {
-            Key::Counter(counter) => _ = self.stats.counters.remove(&counter),
-            Key::Quota(id) => _ = self.stats.quotas.remove(&id),
-            Key::Peer(id) => _ = self.stats.peers.remove(&id),
-            Key::Root(name) => _ = self.stats.roots.remove(&name),
-            Key::Tunnel(name) => _ = self.stats.tunnels.remove(&name),
-            Key::Class(id) => _ = self.stats.classes.remove(&id),
-            Key::Skeleton
-            | Key::Sysctl(_)
-            | Key::Address(..)
-            | Key::Granted(_)
-            | Key::CountUp(_)
-            | Key::CountDown(_)
-            | Key::QuotaOf(..)
-            | Key::ClassOf(_)
-            | Key::Device(..)
-            | Key::Garden(..)
-            | Key::AllowedMac(..)
-            | Key::BlockedMac(..)
-            | Key::GuestAddress(..)
-            | Key::Isolated(_)
-            | Key::Forward(_) => {}
-        }
-    }
-
-    /// Grants end by themselves, as timeouts do in Linux.
-    fn expire(&mut self, now_ms: i64) {
-        self.items.0.retain(|_, item| match item {
-            Item::Granted(_, expiry) | Item::Device(_, _, expiry) | Item::Garden(_, _, expiry) => match expiry {
-                Expiry::Never => true,
-                Expiry::At(end) => *end > now_ms,
-            },
-            Item::Skeleton(_)
-            | Item::Sysctl(_)
-            | Item::Tunnel(..)
-            | Item::Address(..)
-            | Item::Root(_)
-            | Item::Class(..)
-            | Item::Counter(_)
-            | Item::Quota(..)
-            | Item::CountUp(..)
-            | Item::CountDown(..)
-            | Item::QuotaOf(..)
-            | Item::ClassOf(..)
-            | Item::Forward(..)
-            | Item::AllowedMac(..)
-            | Item::BlockedMac(..)
-            | Item::GuestAddress(..)
-            | Item::Isolated(_)
-            | Item::Peer(..) => true,
-        });
-    }
-}
-
-/// The object that a map element names.
-fn named_object(item: &Item) -> Option<Key> {
-    match item {
-        Item::CountUp(_, counter) | Item::CountDown(_, counter) => Some(Key::Counter(*counter)),
-        Item::QuotaOf(_, _, quota) => Some(Key::Quota(*quota)),
-        Item::Skeleton(_)
-        | Item::Sysctl(_)
-        | Item::Tunnel(..)
-        | Item::Address(..)
-        | Item::Root(_)
-        | Item::Class(..)
-        | Item::Counter(_)
-        | Item::Quota(..)
-        | Item::Granted(..)
-        | Item::ClassOf(..)
-        | Item::Forward(..)
-        | Item::Device(..)
-        | Item::Garden(..)
-        | Item::AllowedMac(..)
-        | Item::BlockedMac(..)
-        | Item::GuestAddress(..)
-        | Item::Isolated(_)
-        | Item::Peer(..) => None,
-    }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
-    use doorward_policy::account::AccountId;
+    use doorward_policy::{account::AccountId, item::Expiry};
 
     use super::*;
 

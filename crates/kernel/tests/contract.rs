@@ -8,6 +8,8 @@ mod cases;
 mod guest_cases;
 #[path = "contract/guest_linux.rs"]
 mod guest_linux;
+#[path = "contract/guest_net.rs"]
+mod guest_net;
 #[path = "contract/guest_packets.rs"]
 mod guest_packets;
 #[path = "contract/guest_world.rs"]
