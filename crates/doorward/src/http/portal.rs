@@ -53,6 +53,9 @@ pub const API_PATH: &str = "/captive";
 const MOST_AT_ONCE: usize = 256;
 /// Longest life of a request, its body and its wait included.
 const REQUEST_WAIT: Duration = Duration::from_secs(30);
+/// How long, and how often, a device that nobody has heard of is waited for.
+const KNOWN_WAIT: Duration = Duration::from_millis(600);
+const KNOWN_LOOK: Duration = Duration::from_millis(20);
 /// Most bytes of path and query.
 const MOST_URI_BYTES: usize = 4 * 1024;
 /// How long a chosen language is remembered, in seconds.
@@ -135,6 +138,15 @@ pub fn router(app: App, tls: bool) -> Result<Router, secrets::Error> {
         .with_state(site))
 }
 
+/// Waits a little for the kernel to tell who has just come: a device's first packet may be this very request.
+async fn known(site: &Site, arrival: Arrival) {
+    let mut waited = Duration::ZERO;
+    while waited < KNOWN_WAIT && site.app.hosts().find(arrival.peer).is_none() {
+        tokio::time::sleep(KNOWN_LOOK).await;
+        waited += KNOWN_LOOK;
+    }
+}
+
 /// Tells requests for the portal from those for the rest of the world.
 async fn gate(State(site): State<Site>, mut request: Request, next: Next) -> Response {
     let Some(arrival) = request.extensions().get::<Arrival>().copied() else { return failure() };
@@ -153,6 +165,7 @@ async fn gate(State(site): State<Site>, mut request: Request, next: Next) -> Res
     {
         return answer;
     }
+    known(&site, arrival).await;
     let Some(visit) = Visit::of(&site, arrival, request.uri().query().unwrap_or_default(), request.headers()) else {
         return failure();
     };

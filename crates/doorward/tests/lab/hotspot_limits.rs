@@ -128,7 +128,7 @@ fn data_limits_cut_by_the_byte_and_spend_the_voucher() {
 #[test]
 fn data_and_speed_are_shared_by_three_devices() {
     let lab = HotspotLab::new();
-    let voucher = lab.voucher(&json!({ "devices": 3, "total_limit": 6, "speed_down": 0 }));
+    let voucher = lab.voucher(&json!({ "devices": 3, "total_limit": 6, "speed_down": 20 }));
     let guests: Vec<Guest> = (1..=3).map(|n| lab.guest(n)).collect();
     for guest in &guests {
         guest.redeem(&voucher);
