@@ -202,3 +202,71 @@ impl<K: Copy + Eq + Hash> Remembered<K> {
         failures.empty_at = failures.empty_at.checked_sub(FORGIVEN_EVERY).unwrap_or(failures.empty_at);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: HotspotId = HotspotId(1);
+
+    fn mac(n: u32) -> Mac {
+        let [a, b, c, d] = n.to_be_bytes();
+        Mac([2, 0, a, b, c, d])
+    }
+
+    fn at(n: u32) -> IpAddr {
+        IpAddr::from((0x0a00_0000 + n).to_be_bytes())
+    }
+
+    fn begin(guesses: &Guesses, n: u32, now: Instant) -> Result<Guess, u32> {
+        guesses.begin(HERE, mac(n), at(n), now)
+    }
+
+    #[test]
+    fn a_device_has_five_tries_and_then_one_in_thirty_seconds() {
+        let (guesses, start) = (Guesses::default(), Instant::now());
+        for _ in 0..5 {
+            assert!(begin(&guesses, 1, start).is_ok());
+        }
+        assert_eq!(begin(&guesses, 1, start).map(drop), Err(31));
+        assert_eq!(begin(&guesses, 1, start + Duration::from_secs(29)).map(drop), Err(2));
+        let later = start + FORGIVEN_EVERY;
+        assert!(begin(&guesses, 1, later).is_ok());
+        assert!(begin(&guesses, 1, later).is_err());
+        assert!(guesses.begin(HERE, mac(2), at(1), later).is_err(), "the same address");
+        assert!(guesses.begin(HERE, mac(1), at(2), later).is_err(), "the same device");
+        assert!(begin(&guesses, 3, later).is_ok());
+    }
+
+    #[test]
+    fn what_succeeds_costs_nothing() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        for _ in 0..1000 {
+            let guess = begin(&guesses, 1, now).unwrap();
+            guesses.forgive(&guess);
+        }
+        assert!((0..5).all(|_| begin(&guesses, 1, now).is_ok()));
+    }
+
+    #[test]
+    fn under_pressure_who_is_new_is_still_heard() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        let heard = (0..10_000).filter(|n| begin(&guesses, n % 1000, now).is_ok()).count();
+        assert!((1000..=3000).contains(&heard), "{heard}");
+        assert!((0..3).all(|_| begin(&guesses, 5000, now).is_ok()), "a new guest may mistype twice");
+        assert_eq!(begin(&guesses, 5000, now).map(drop), Err(31));
+        let quiet = now + Duration::from_secs(10);
+        assert!(begin(&guesses, 5000, quiet).is_ok(), "the pressure is gone");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        for n in 0..100_000 {
+            drop(guesses.begin(HotspotId(i64::from(n)), mac(n), at(n), now));
+        }
+        let inner = guesses.lock();
+        assert_eq!((inner.devices.by_key.len(), inner.devices.order.len()), (MOST_REMEMBERED, MOST_REMEMBERED));
+        assert_eq!((inner.addresses.by_key.len(), inner.hotspots.len()), (MOST_REMEMBERED, MOST_HOTSPOTS));
+    }
+}

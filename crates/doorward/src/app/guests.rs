@@ -143,7 +143,7 @@ impl App {
     pub async fn finish_sessions(&self, sessions: &[SessionId]) -> Result<(), store::Error> {
         // While it is open which numbers are in use, nobody counts them anew.
         let _order = self.0.order.read().await;
-        let freed = self.store().finish_sessions(sessions).await?;
+        let freed = self.store().finish_sessions(sessions).await.inspect_err(|_| self.mark_stale())?;
         let mut directory = self.directory();
         for freed in freed {
             directory.give_back_grant_mark(freed.mark);
@@ -177,7 +177,7 @@ impl App {
         }
     }
 
-    fn gone(&self, ended: &[EndedSession], grants: &[GrantId]) -> Vec<Owner> {
+    pub(super) fn gone(&self, ended: &[EndedSession], grants: &[GrantId]) -> Vec<Owner> {
         for one in ended {
             self.hosts().set_offline(one.hotspot, one.mac, one.session);
         }

@@ -3,26 +3,25 @@
 //! Each login is judged and stored by one transaction of the store; then the registry of devices and the loop are told,
 //! and the answer waits a little for the kernel. Devices that guess are refused before the database is asked.
 
+mod admit;
+mod denied;
+mod status;
+
 use std::{net::IpAddr, time::Instant};
 
 use doorward_policy::{
-    guest::{Closed, DataLimits, DataUse, EndReason, GrantId, Mac, Method, SessionId},
+    guest::{EndReason, GrantId, Mac, Method, SessionId},
     hotspot::HotspotId,
-    limits::Bandwidth,
     voucher,
 };
 use subtle::ConstantTimeEq as _;
 
+pub use self::{denied::Denied, status::SessionStatus};
 use super::{App, guesses::Guess, now_ms};
 pub use crate::store::{Person, SlotDevice};
 use crate::{
-    hosts::{MOST_IPV6, Online},
     hotspot_settings::{Allowance, MethodSettings},
-    reconcile::Owner,
-    store::{
-        self, Admission, AdmittedSession, By, FailedLogin, Field, HotspotRecord, NewGrant, Outcome, Refusal,
-        VoucherKey, Whose,
-    },
+    store::{self, By, FailedLogin, HotspotRecord, NewGrant, VoucherKey},
 };
 
 /// A device may have time to fetch its mail once in this time.
@@ -56,94 +55,6 @@ pub struct Admitted {
     pub ends_ms: Option<i64>,
 }
 
-/// Why a device is not let in. What of it is shown to the guest is the portal's affair.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Denied {
-    /// Nobody has that user name, code or identity.
-    WrongUsername,
-    /// The passcode belongs to another.
-    WrongPasscode,
-    /// The time is over.
-    Expired,
-    /// The time has not come.
-    NotYet,
-    /// The data is used up.
-    Spent,
-    /// Staff switched it off.
-    Disabled,
-    /// All slots are taken, by these devices.
-    Slots(Vec<SlotDevice>),
-    /// The code that was sent is another.
-    WrongCode,
-    /// The operator blocked the device.
-    Blocked,
-    /// The address is another device's.
-    Elsewhere,
-    /// Too many tries.
-    TooMany {
-        /// Seconds until the next one.
-        wait_s: u32,
-    },
-    /// The gateway failed; the log says why.
-    Failed,
-}
-
-impl Denied {
-    /// The word of the login log (Hotspot API, section 5.5).
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::WrongUsername => "wrong username",
-            Self::WrongPasscode => "wrong password",
-            Self::Expired | Self::Disabled => "expired",
-            Self::NotYet => "not yet valid",
-            Self::WrongCode => "wrong code",
-            Self::Spent | Self::Slots(_) | Self::Blocked | Self::Elsewhere | Self::TooMany { .. } | Self::Failed => {
-                "limit reached"
-            }
-        }
-    }
-
-    /// Whether somebody who guesses codes learns something by it.
-    fn is_guess(&self) -> bool {
-        match self {
-            Self::WrongUsername
-            | Self::WrongPasscode
-            | Self::Expired
-            | Self::NotYet
-            | Self::Spent
-            | Self::Disabled
-            | Self::WrongCode => true,
-            Self::Slots(_) | Self::Blocked | Self::Elsewhere | Self::TooMany { .. } | Self::Failed => false,
-        }
-    }
-}
-
-/// What a guest may know of its session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionStatus {
-    /// Its row.
-    pub session: SessionId,
-    /// What it is online by.
-    pub grant: GrantId,
-    /// How it logged in.
-    pub method: Method,
-    /// Who, as `logins` of the Hotspot API, section 6.2.
-    pub login: String,
-    /// Unix ms of the login.
-    pub started_ms: i64,
-    /// Unix ms at which grant or session ends; `None`: no end.
-    pub ends_ms: Option<i64>,
-    /// Speed, shared by all devices of the grant.
-    pub speed: Bandwidth,
-    /// Bytes of this session.
-    pub used: DataUse,
-    /// Bytes that the grant still allows, for all its devices; `None`: unlimited.
-    pub left: DataLimits,
-    /// Devices that hold a slot of the grant.
-    pub devices: Vec<SlotDevice>,
-}
-
 impl App {
     /// Logs in with a voucher: user name and passcode, or one code in either of the two.
     ///
@@ -158,39 +69,38 @@ impl App {
         let guess = self.begin_guess(device)?;
         let (app, device) = (self.clone(), *device);
         let (username, passcode) = (username.to_owned(), passcode.to_owned());
-        let result = run(async move {
-            for _ in 0..ATTEMPTS {
-                let key = match app.find_voucher(&username, &passcode).await {
-                    Ok(key) => key,
-                    Err(denied) => {
-                        let login = if username.is_empty() { "" } else { username.trim() };
-                        app.note_failed_login(&device, Method::Voucher, login, denied.reason()).await;
-                        return Err(denied);
-                    }
-                };
-                let first_use_ends_ms = key
-                    .from_first_use
-                    .then(|| key.valid_for.duration_ms())
-                    .flatten()
-                    .map(|duration| now_ms().saturating_add(duration));
-                let by = By::Voucher {
-                    voucher: key.voucher,
-                    grant: key.grant,
-                    login: key.username,
-                    passcode: key.sealed_passcode,
-                    first_use_ends_ms,
-                };
-                match app.admit(&device, by).await {
-                    // Changed or removed since it was read: the next look tells.
-                    Err(Denied::WrongUsername) => {}
-                    decided => return decided,
-                }
-            }
-            Err(Denied::WrongUsername)
+        run(async move {
+            let result = app.redeem(&device, &username, &passcode).await;
+            app.end_guess(&guess, result.as_ref().err());
+            result
         })
-        .await;
-        self.end_guess(&guess, result.as_ref().err());
-        result
+        .await
+    }
+
+    async fn redeem(&self, device: &Device, username: &str, passcode: &str) -> Result<Admitted, Denied> {
+        for _ in 0..ATTEMPTS {
+            let key = match self.find_voucher(username, passcode).await {
+                Ok(key) => key,
+                Err(denied) => {
+                    self.note_failed_login(device, Method::Voucher, username.trim(), denied.reason()).await;
+                    return Err(denied);
+                }
+            };
+            let lasts_ms = if key.from_first_use { key.valid_for.duration_ms() } else { None };
+            let by = By::Voucher {
+                voucher: key.voucher,
+                grant: key.grant,
+                login: key.username,
+                passcode: key.sealed_passcode,
+                first_use_ends_ms: lasts_ms.map(|lasts_ms| now_ms().saturating_add(lasts_ms)),
+            };
+            match self.admit(device, by).await {
+                // Changed or removed since it was read: the next look tells.
+                Err(Denied::WrongUsername) => {}
+                decided => return decided,
+            }
+        }
+        Err(Denied::WrongUsername)
     }
 
     /// Logs in a person by another method, whose proof (a code, a provider's word) the caller has seen.
@@ -232,6 +142,15 @@ impl App {
         if !record.settings.silent_return {
             return None;
         }
+        // Most devices that ask cannot: they cost no write.
+        match self.store().may_return(device.hotspot, device.mac, now_ms()).await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                failed(error);
+                return None;
+            }
+        }
         let (app, device) = (self.clone(), *device);
         let result = run(async move {
             app.refuse_blocked(&device)?;
@@ -253,13 +172,15 @@ impl App {
         let guess = self.begin_guess(device)?;
         let app = self.clone();
         let (username, passcode) = (username.to_owned(), passcode.to_owned());
-        let result = run(async move {
-            let key = app.find_voucher(&username, &passcode).await?;
-            app.release(key.grant, mac).await.map_err(failed)
+        run(async move {
+            let result = match app.find_voucher(&username, &passcode).await {
+                Ok(key) => app.release(key.grant, mac).await.map_err(failed),
+                Err(denied) => Err(denied),
+            };
+            app.end_guess(&guess, result.as_ref().err());
+            result
         })
-        .await;
-        self.end_guess(&guess, result.as_ref().err());
-        result
+        .await
     }
 
     /// Notes a login that failed before it came here, such as a wrong code from a mail. `reason` is a word of the
@@ -284,48 +205,6 @@ impl App {
     /// The code of a try was right.
     pub fn code_was_right(&self, code_try: &CodeTry) {
         self.0.guesses.forgive(&code_try.0);
-    }
-
-    /// What a guest may know of its session; `None`: it has none, or the database fails.
-    pub async fn session_status(&self, device: &Device) -> Option<SessionStatus> {
-        let online = self.hosts().online(device.hotspot, device.mac)?;
-        let status = self.status_of(device, online).await;
-        status.inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "no status")).ok()?
-    }
-
-    async fn status_of(&self, device: &Device, online: Online) -> Result<Option<SessionStatus>, store::Error> {
-        let Online { session, grant, method, login, started_ms, addresses: _ } = online;
-        let Some(row) = self.store().grants_by_ids(&[grant]).await?.pop() else { return Ok(None) };
-        let Some(stored) = self.store().session_use(session).await? else { return Ok(None) };
-        let devices = self.store().slots(grant).await?;
-        // What the kernel counted since the last collection; without it, what was stored.
-        let live = self.live_use(session).await.unwrap_or(stored.raw);
-        let since =
-            DataUse { down: live.down.saturating_sub(stored.raw.down), up: live.up.saturating_sub(stored.raw.up) };
-        let used = DataUse { down: row.used.down.saturating_add(since.down), up: row.used.up.saturating_add(since.up) };
-        let left =
-            |limit: Option<u64>, used: u64| limit.map(|limit| if row.spent { 0 } else { limit.saturating_sub(used) });
-        let session_ends_ms = row.sessions.iter().find(|one| one.id == session && one.mac == device.mac);
-        let session_ends_ms = session_ends_ms.and_then(|one| one.ends_ms);
-        Ok(Some(SessionStatus {
-            session,
-            grant,
-            method,
-            login,
-            started_ms,
-            ends_ms: [row.ends_ms, session_ends_ms].into_iter().flatten().min(),
-            speed: row.speed,
-            used: DataUse {
-                down: stored.add.down.saturating_add(since.down),
-                up: stored.add.up.saturating_add(since.up),
-            },
-            left: DataLimits {
-                down: left(row.limits.down, used.down),
-                up: left(row.limits.up, used.up),
-                total: left(row.limits.total, used.down.saturating_add(used.up)),
-            },
-            devices,
-        }))
     }
 
     fn begin_guess(&self, device: &Device) -> Result<Guess, Denied> {
@@ -376,143 +255,12 @@ impl App {
         }
         Err(Denied::WrongUsername)
     }
-
-    /// Brings a device online, and tells everybody.
-    async fn admit(&self, device: &Device, by: By) -> Result<Admitted, Denied> {
-        let Device { hotspot, mac, address } = *device;
-        let _device = self.edit_device(hotspot, mac).await;
-        let session = self.try_admit(device, by).await?;
-        let now = now_ms();
-        let hosts = self.hosts();
-        for (holder, address) in &session.robbed {
-            hosts.take_session_address(holder.session, holder.hotspot, holder.mac, *address);
-        }
-        hosts.seen(hotspot, mac, address, now);
-        let online = Online {
-            session: session.session,
-            grant: session.grant,
-            method: session.method,
-            login: session.login.clone(),
-            started_ms: now,
-            addresses: session.addresses.clone(),
-        };
-        hosts.set_online(hotspot, mac, online, now);
-        let others = session.ended.iter().chain(session.robbed.iter().map(|(holder, _)| holder));
-        let mut owners: Vec<Owner> = others.map(|other| Owner::Grant(other.grant)).collect();
-        owners.push(Owner::Grant(session.grant));
-        owners.sort_unstable();
-        owners.dedup();
-        self.settle(&owners).await;
-        Ok(Admitted { session: session.session, grant: session.grant, ends_ms: session.ends_ms })
-    }
-
-    async fn try_admit(&self, device: &Device, by: By) -> Result<AdmittedSession, Denied> {
-        let Device { hotspot, mac, address } = *device;
-        let timeout_s = self.hotspot_by_id(hotspot).ok_or(Denied::Failed)?.settings.session_timeout_s;
-        let lessee = match address {
-            IpAddr::V4(v4) => self.hosts().lease(v4).map(|lease| lease.mac),
-            IpAddr::V6(_) => None,
-        };
-        let seen = self.hosts().find(address).filter(|host| host.mac == mac && host.hotspot == hotspot);
-        let more: Vec<IpAddr> = seen.map(|host| host.addresses).unwrap_or_default();
-        let more: Vec<IpAddr> = more.into_iter().filter(|one| *one != address).take(1 + MOST_IPV6).collect();
-        for _ in 0..ATTEMPTS {
-            // Accounts and grants share numbers; while one is chosen, nobody else counts them anew.
-            let order = self.edit_accounts().await.map_err(|error| {
-                tracing::error!(error = &error as &dyn std::error::Error, "a login failed");
-                Denied::Failed
-            })?;
-            let mark = self.directory().take_grant_mark();
-            let now = now_ms();
-            let admission = Admission {
-                by: by.clone(),
-                hotspot,
-                mac,
-                address,
-                more: more.clone(),
-                lessee,
-                session_ends_ms: (timeout_s > 0).then(|| now.saturating_add(i64::from(timeout_s) * 1000)),
-                mark,
-                now_ms: now,
-            };
-            let outcome = self.store().admit(&admission).await;
-            let keeps_mark = match &outcome {
-                Ok(Outcome::Admitted(session)) => session.took_mark,
-                Ok(Outcome::Refused(_)) => false,
-                // It is somebody's already, or nobody knows.
-                Err(store::Error::Taken(Field::Mark) | store::Error::Unavailable(_)) => true,
-                Err(_) => false,
-            };
-            if let Some(mark) = mark.filter(|_| !keeps_mark) {
-                self.directory().give_back_grant_mark(mark);
-            }
-            drop(order);
-            match outcome {
-                Ok(Outcome::Admitted(session)) => return Ok(session),
-                Ok(Outcome::Refused(refusal)) => return Err(refusal.into()),
-                Err(store::Error::Taken(_)) => {}
-                Err(error) => {
-                    if matches!(error, store::Error::Unavailable(_)) {
-                        self.mark_stale();
-                    }
-                    return Err(failed(error));
-                }
-            }
-        }
-        tracing::error!("a login lost against others {ATTEMPTS} times");
-        Err(Denied::Failed)
-    }
-
-    /// Gives back a device's slot and ends its sessions by that grant.
-    async fn release(&self, grant: GrantId, mac: Mac) -> Result<(), store::Error> {
-        let ended = self.store().release_slot(grant, mac, now_ms()).await?;
-        self.left(&ended, &[grant]).await;
-        Ok(())
-    }
-
-    /// Ends the session of a device.
-    pub(super) async fn end_device(&self, hotspot: HotspotId, mac: Mac, reason: EndReason) -> bool {
-        let app = self.clone();
-        let ended = tokio::spawn(async move {
-            let _device = app.edit_device(hotspot, mac).await;
-            let ended = app.store().end_sessions_of(Whose::Device(hotspot, mac), reason, now_ms()).await?;
-            app.left(&ended, &[]).await;
-            Ok::<_, store::Error>(!ended.is_empty())
-        });
-        match ended.await {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a session could not be ended");
-                false
-            }
-            Err(_) => false,
-        }
-    }
 }
 
 /// A try at a code; see [`App::try_code`].
 #[derive(Debug)]
 #[must_use]
 pub struct CodeTry(Guess);
-
-impl From<Refusal> for Denied {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Gone => Self::WrongUsername,
-            Refusal::Closed(Closed::Disabled) => Self::Disabled,
-            Refusal::Closed(Closed::NotYet) => Self::NotYet,
-            Refusal::Closed(Closed::Expired) => Self::Expired,
-            Refusal::Closed(Closed::Spent) => Self::Spent,
-            Refusal::Slots(devices) => Self::Slots(devices),
-            Refusal::Elsewhere => Self::Elsewhere,
-            Refusal::TooSoon => Self::TooMany { wait_s: u32::try_from(GRACE_EVERY_MS / 1000).unwrap_or(u32::MAX) },
-            Refusal::NoMark => {
-                tracing::error!("no number is left for a grant with a speed limit");
-                Self::Failed
-            }
-        }
-    }
-}
 
 fn failed(error: store::Error) -> Denied {
     tracing::error!(error = &error as &dyn std::error::Error, "a login failed");

@@ -206,6 +206,28 @@ impl Store {
         })
     }
 
+    /// Whether a device holds a slot of a grant that lives, by which it may come back to a hotspot without a login.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn may_return(&self, hotspot: HotspotId, mac: Mac, now_ms: i64) -> Result<bool, Error> {
+        let gateway = self.gateway();
+        let found: Option<i64> = on_reader!(self.db(), |c| {
+            sqlx::query_scalar(
+                "SELECT g.id FROM grant_devices d JOIN grants g ON g.id = d.grant_id
+                 WHERE d.mac = $3 AND d.hotspot_id = $2 AND d.silent AND g.gateway_id = $1 AND g.enabled
+                     AND NOT g.spent AND g.starts_ms <= $4 AND (g.ends_ms IS NULL OR g.ends_ms > $4) LIMIT 1",
+            )
+            .bind(gateway)
+            .bind(hotspot.0)
+            .bind(mac.to_string())
+            .bind(now_ms)
+            .fetch_optional(c)
+            .await?
+        });
+        Ok(found.is_some())
+    }
+
     /// The devices that hold a slot of a grant, the last one first.
     ///
     /// # Errors

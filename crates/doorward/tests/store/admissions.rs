@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use doorward::{
     hotspot_settings::Allowance,
-    store::{Admission, By, EndedSession, Error, NewGrant, Outcome, Person, Refusal, VoucherFilter, Whose},
+    store::{
+        Admission, By, EndedSession, Error, HotspotRecord, NewGrant, Outcome, Person, Refusal, VoucherFilter, Whose,
+    },
 };
 use doorward_policy::{
     guest::{Closed, DataLimits, DataUse, EndReason, GrantId, Method},
@@ -27,6 +29,7 @@ both_engines!(
     a_device_has_one_session,
     addresses_have_one_owner,
     a_speed_limit_needs_a_number,
+    a_number_comes_later,
     persons_visit,
     an_allowance_is_renewed_when_it_may,
     a_person_moves_to_another_device,
@@ -235,6 +238,27 @@ async fn a_speed_limit_needs_a_number(database: Database) {
     admit(&store, &taken).await;
 }
 
+async fn a_number_comes_later(database: Database) {
+    let store = database.open().await;
+    let hotspot = stored_hotspot(&store, 1).await;
+    let voucher = stored_voucher(&store, "slow", terms()).await;
+    let marks = [Mark::new(500).unwrap(), Mark::new(501).unwrap()];
+    let faster = |voucher: &mut doorward::store::VoucherRecord| {
+        voucher.terms.speed = bandwidth(5, 0);
+        Ok::<(), ()>(())
+    };
+    store.change_voucher("slow", NOW, faster, None).await.unwrap().unwrap();
+    assert!(!store.give_mark(voucher.grant, marks[0]).await.unwrap(), "nobody is online");
+    let other = stored_voucher(&store, "other", terms()).await;
+    admit(&store, &admission(by_voucher(&store, &other).await, &hotspot, 1)).await;
+    assert!(!store.give_mark(other.grant, marks[0]).await.unwrap(), "it has no limit");
+    store.change_voucher("other", NOW, faster, None).await.unwrap().unwrap();
+    assert!(store.give_mark(other.grant, marks[0]).await.unwrap());
+    assert!(!store.give_mark(other.grant, marks[1]).await.unwrap(), "it has one");
+    assert_eq!(store.grant_marks().await.unwrap(), marks[..1]);
+    assert!(!store.give_mark(GrantId(99), marks[1]).await.unwrap());
+}
+
 async fn persons_visit(database: Database) {
     let store = database.open().await;
     let hotspot = stored_hotspot(&store, 1).await;
@@ -349,6 +373,10 @@ async fn a_device_returns(database: Database) {
     let voucher = stored_voucher(&store, "Guest1", terms()).await;
     let session = admit(&store, &admission(by_voucher(&store, &voucher).await, &hotspot, 1)).await;
     store.end_sessions(&[(session.session, EndReason::Idle)], NOW).await.unwrap();
+    let may =
+        async |hotspot: &HotspotRecord, n, ms| store.may_return(hotspot.hotspot.id, mac(n), NOW + ms).await.unwrap();
+    assert!(may(&hotspot, 1, 0).await && !may(&hotspot, 2, 0).await && !may(&other, 1, 0).await);
+    assert!(may(&hotspot, 1, 86_398_999).await && !may(&hotspot, 1, 86_399_000).await, "until it ends");
     assert_eq!(refused(&store, &admission(By::Silent, &hotspot, 2)).await, Refusal::Gone, "another device");
     assert_eq!(refused(&store, &admission(By::Silent, &other, 1)).await, Refusal::Gone, "another hotspot");
     let back = admit(&store, &Admission { now_ms: NOW + 10, ..admission(By::Silent, &hotspot, 1) }).await;
@@ -377,6 +405,7 @@ async fn a_device_that_left_does_not(database: Database) {
         let ended = store.end_sessions_of(Whose::Device(id, mac(1)), reason, NOW).await.unwrap();
         assert_eq!(ended.len(), 1);
         assert!(store.end_sessions_of(Whose::Device(id, mac(1)), reason, NOW).await.unwrap().is_empty());
+        assert!(!store.may_return(id, mac(1), NOW).await.unwrap());
         assert_eq!(refused(&store, &admission(By::Silent, &hotspot, 1)).await, Refusal::Gone, "{reason:?}");
     }
 }

@@ -47,6 +47,9 @@ async fn a_person_is_exported_and_erased(database: Database) {
     let logins: Vec<_> = known["logins"].as_array().unwrap().iter().map(|one| one["success"].as_bool()).collect();
     assert_eq!(logins, [Some(true), Some(false)]);
 
+    let nowhere = FailedLogin { hotspot: doorward_policy::hotspot::HotspotId(99), ..failed("x", NOW) };
+    assert!(matches!(store.log_failed_login(&nowhere).await, Err(Error::Missing)));
+
     let guest = store.guest_id(Method::Email, "a@example.net").await.unwrap().unwrap();
     assert!(matches!(store.erase_person(Method::Email, "a@example.net").await, Err(Error::InUse)));
     assert_eq!(store.end_sessions_of(Whose::Guest(guest), EndReason::Kicked, NOW).await.unwrap().len(), 1);
