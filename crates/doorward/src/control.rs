@@ -56,6 +56,8 @@ pub struct Report {
     pub full_passes: u64,
     /// What the kernel refused and has not taken since.
     pub failures: Vec<String>,
+    /// What guests asked the resolver since the start; empty: nothing.
+    pub names: String,
 }
 
 /// A line of an answer.

@@ -14,14 +14,14 @@ use doorward_policy::hotspot::Hotspot;
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 pub use self::leases::parse;
 use self::process::{Folder, Process};
 use crate::{app::HotspotRecord, hosts::Hosts};
 
-/// First and longest wait before dnsmasq is started again.
+/// First and longest wait before dnsmasq is started again; twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -90,7 +90,7 @@ pub async fn end(state_dir: &Path) -> io::Result<()> {
 struct Supervisor {
     folder: Folder,
     api_path: &'static str,
-    /// Before the next start.
+    /// Before the next start after a failure.
     wait: Duration,
 }
 
@@ -107,22 +107,19 @@ impl Supervisor {
                     None
                 }
             };
-            let changed = match &running {
-                Some(process) => tokio::select! {
-                    changed = hotspots.changed() => changed,
-                    () = process.ended() => {
-                        tracing::warn!(words = self.folder.last_words(), "dnsmasq ended and is started again");
-                        self.pause(started.elapsed()).await;
-                        Ok(())
-                    }
-                },
-                None if config.is_none() => hotspots.changed().await,
-                None => tokio::select! {
-                    changed = hotspots.changed() => changed,
-                    () = self.pause(Duration::ZERO) => Ok(()),
-                },
-            };
-            if changed.is_err() {
+            if let Some(process) = running {
+                tokio::select! {
+                    changed = hotspots.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    },
+                    () = process.ended() => {}
+                }
+                tracing::warn!(words = self.folder.last_words(), "dnsmasq ended and is started again");
+            }
+            let wait = if config.is_some() { self.next_wait(started.elapsed()) } else { Duration::MAX };
+            // A change is tried at once.
+            if let Ok(Err(_)) = timeout(wait, hotspots.changed()).await {
                 return;
             }
         }
@@ -147,18 +144,17 @@ impl Supervisor {
         }
     }
 
-    /// Waits before another start, longer each time until one went well.
-    async fn pause(&mut self, ran: Duration) {
-        if ran >= RAN_WELL {
-            self.wait = FIRST_WAIT;
-        }
-        sleep(self.wait).await;
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+    /// How long to wait before another start: longer each time, until one went well.
+    fn next_wait(&mut self, ran: Duration) -> Duration {
+        let wait = if ran >= RAN_WELL { FIRST_WAIT } else { self.wait };
+        self.wait = (wait * 2).min(LONGEST_WAIT);
+        wait
     }
 }
 
 async fn carry_log(folder: &Folder) {
-    let mut at = 0;
+    // What the last gateway carried is not carried again.
+    let mut at = folder.log_length();
     loop {
         // There is none before the first start.
         at = folder.carry_log(at).unwrap_or(0);

@@ -15,6 +15,7 @@ mod server;
 mod upstream;
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, PoisonError, RwLock,
@@ -51,6 +52,14 @@ pub const PORT: u16 = 53;
 
 /// Before sockets that could not be made are tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { questions, answered, over_budget, failed, dropped } = self;
+        write!(f, "{questions} asked, {answered} answered, {over_budget} over budget, ")?;
+        write!(f, "{failed} failed upstream, {dropped} without room")
+    }
+}
 
 /// How names are resolved.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -76,8 +77,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let mut listeners = listen::open(&config.management, &config.state_dir, router, local_api, &server)?;
 
     let report = {
-        let (store, reconcile) = (store.clone(), reconcile.clone());
-        move || report(store.clone(), reconcile.clone(), probe.clone(), started)
+        let (store, reconcile, names) = (store.clone(), reconcile.clone(), guests.names);
+        move || report(store.clone(), reconcile.clone(), names.read(), probe.clone(), started)
     };
     let state_dir = config.state_dir.clone();
     let operations = app.clone();
@@ -124,6 +125,8 @@ struct Guests {
     keepers: Vec<JoinHandle<()>>,
     /// They have nothing to put in order. The DHCP server itself goes on: guests must be able to renew their leases.
     servers: Vec<JoinHandle<()>>,
+    /// What the resolver did.
+    names: Arc<dns::Stats>,
 }
 
 /// Starts what guests need beside the kernel's rules.
@@ -144,7 +147,7 @@ fn open_hotspots(
         async move { garden.garden(addresses).await }
     };
     let options = dns::Options { upstreams: config.dns.upstreams.clone(), port: dns::PORT };
-    let (_, resolver) = dns::spawn(options, app.hotspots(), app.hosts().clone(), machine, open);
+    let (names, resolver) = dns::spawn(options, app.hotspots(), app.hosts().clone(), machine, open);
     let Portal { tls_certificate, tls_key } = &config.portal;
     let tls = match tls_certificate.as_os_str().is_empty() {
         true => None,
@@ -154,6 +157,7 @@ fn open_hotspots(
     Ok(Guests {
         keepers: keeper::spawn(app.clone(), store.clone(), reconcile.clone(), stopped),
         servers: vec![dhcp, resolver, portal, outbox::spawn(app.clone())],
+        names,
     })
 }
 
@@ -205,6 +209,7 @@ fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> app::Settings {
 async fn report(
     store: crate::store::Store,
     reconcile: reconcile::Handle,
+    names: dns::Counts,
     kernel: Vec<String>,
     started: Instant,
 ) -> Report {
@@ -225,6 +230,7 @@ async fn report(
         full_passes: status.full_passes,
         last_full_pass,
         failures: status.failures,
+        names: if names == dns::Counts::default() { String::new() } else { names.to_string() },
     }
 }
 

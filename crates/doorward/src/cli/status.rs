@@ -18,6 +18,9 @@ pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     if let Some(pass) = &report.last_full_pass {
         say(&format!("last pass   {pass}"))?;
     }
+    if !report.names.is_empty() {
+        say(&format!("names       {}", report.names))?;
+    }
     for (n, line) in report.kernel.iter().enumerate() {
         say(&format!("{:<12}{line}", if n == 0 { "kernel" } else { "" }))?;
     }

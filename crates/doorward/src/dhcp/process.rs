@@ -146,6 +146,11 @@ impl Folder {
         }
     }
 
+    /// Bytes of its log now.
+    pub(super) fn log_length(&self) -> u64 {
+        std::fs::metadata(self.log()).map_or(0, |log| log.len())
+    }
+
     /// Carries what dnsmasq wrote to our log, and keeps its own short; `from` is where the last call ended. Answers
     /// where this one did.
     pub(super) fn carry_log(&self, from: u64) -> io::Result<u64> {

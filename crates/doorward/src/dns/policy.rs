@@ -220,7 +220,7 @@ impl Zone {
             RData::HTTPS(https) => !leads_inside(&https.0),
             RData::SVCB(svcb) => !leads_inside(svcb),
             // Nothing where something must be: a client that reads strictly would drop the whole answer.
-            RData::Update0(_) | RData::ZERO | RData::OPT(_) | RData::TSIG(_) => false,
+            RData::Update0(_) | RData::OPT(_) | RData::TSIG(_) => false,
             _ => true,
         });
         Reply { code, answers, authority }
