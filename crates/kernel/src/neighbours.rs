@@ -142,7 +142,7 @@ impl Neighbours {
             | NeighborState::Delay
             | NeighborState::Probe
             | NeighborState::Permanent => !gone,
-            _ => false,
+            NeighborState::None | NeighborState::Incomplete | NeighborState::Failed | _ => false,
         };
         let mac = message.lladdr().filter(|_| alive).and_then(|bytes| bytes.try_into().ok()).map(Mac);
         Some(Neighbour {
