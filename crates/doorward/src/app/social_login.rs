@@ -1,6 +1,9 @@
 //! Login by an account elsewhere: OAuth 2 with authorization code and PKCE (RFC 6749, RFC 7636), or OpenID Connect. Who
 //! it is comes from the provider's user-info endpoint.
 
+mod person;
+mod provider;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, PoisonError},
@@ -11,38 +14,27 @@ use doorward_policy::{
     guest::{Mac, Method},
     hotspot::HotspotId,
 };
-use oauth2::{
-    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet, HttpRequest,
-    HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse as _, TokenUrl,
-    basic::BasicClient,
-};
-use serde_json::Value;
+use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier};
 
+use self::{
+    person::who,
+    provider::{Endpoints, Error, ask, client, discover, scopes},
+};
 use super::{
     App,
     codes::{self, Answers},
-    email_login::EmailAddress,
     logins::{Admitted, Denied, Device, Person},
 };
-use crate::{
-    fetch,
-    hotspot_settings::{Provider, is_callable},
-};
+use crate::hotspot_settings::Provider;
 
 /// How long a guest may take at the provider's.
 const AT_PROVIDER: Duration = Duration::from_secs(900);
 /// Guests who may be there at once; beyond that, the oldest is forgotten.
 const MOST_AWAY: usize = 4096;
-/// Longest wait for each answer of a provider.
-const ANSWER_WAIT: Duration = Duration::from_secs(8);
 /// How long a discovery document is believed.
 const DISCOVERED: Duration = Duration::from_secs(3600);
 /// Discovery documents that are remembered.
 const MOST_DISCOVERED: usize = 64;
-/// Most characters of what a provider says of a person.
-const MOST_SUBJECT: usize = 255;
-const MOST_NAME: usize = 128;
-const MOST_PICTURE: usize = 1024;
 
 /// Guests at providers, and what providers say of themselves.
 #[derive(Default)]
@@ -67,16 +59,6 @@ struct Leaving {
     since: Instant,
 }
 
-/// Where a provider is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Endpoints {
-    authorize: String,
-    token: String,
-    userinfo: String,
-    /// The client's secret goes into the header, else into the body (RFC 6749, section 2.3.1).
-    basic: bool,
-}
-
 /// Why an account elsewhere did not let a device in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SocialDenied {
@@ -85,21 +67,6 @@ pub enum SocialDenied {
     /// It said yes, and the gateway did not.
     Denied(Denied),
 }
-
-/// Why a provider was of no use. Goes to the log.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("{0} is no address that may be called")]
-    Address(&'static str),
-    #[error("{0}: {1}")]
-    Call(&'static str, String),
-    #[error("{0}: status {1}")]
-    Status(&'static str, u16),
-    #[error("{0}: not what was expected")]
-    Answer(&'static str),
-}
-
-type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 impl App {
     /// Sends a guest to the provider: the address to open. `back` is where the provider sends the browser to then.
@@ -223,131 +190,6 @@ impl Social {
     }
 }
 
-/// Reads the discovery document (OpenID Connect Discovery 1.0, section 4).
-async fn discover(issuer: &str) -> Result<Endpoints, Error> {
-    const WHAT: &str = "discovery";
-    let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-    let document = get(WHAT, &url, None).await?;
-    let text = |key: &str| document.get(key).and_then(Value::as_str).filter(|url| is_callable(url)).map(str::to_owned);
-    if document.get("issuer").and_then(Value::as_str).map(|own| own.trim_end_matches('/'))
-        != Some(issuer.trim_end_matches('/'))
-    {
-        return Err(Error::Answer(WHAT));
-    }
-    // The default is the header (section 3).
-    let ways = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array);
-    let basic = ways.is_none_or(|ways| ways.iter().any(|way| way == "client_secret_basic"));
-    let found = || {
-        let (authorize, token) = (text("authorization_endpoint")?, text("token_endpoint")?);
-        Some(Endpoints { authorize, token, userinfo: text("userinfo_endpoint")?, basic })
-    };
-    found().ok_or(Error::Answer(WHAT))
-}
-
-fn client(provider: &Provider, endpoints: &Endpoints, back: &str) -> Result<Client, Error> {
-    let wrong = |what: &'static str| move |_| Error::Address(what);
-    let authorize = AuthUrl::new(endpoints.authorize.clone()).map_err(wrong("authorize_url"))?;
-    let token = TokenUrl::new(endpoints.token.clone()).map_err(wrong("token_url"))?;
-    let back = RedirectUrl::new(back.to_owned()).map_err(wrong("the portal"))?;
-    let auth_type = if endpoints.basic { AuthType::BasicAuth } else { AuthType::RequestBody };
-    let mut client = BasicClient::new(ClientId::new(provider.client_id.clone()));
-    if !provider.client_secret.is_empty() {
-        client = client.set_client_secret(ClientSecret::new(provider.client_secret.clone()));
-    }
-    Ok(client.set_auth_type(auth_type).set_auth_uri(authorize).set_token_uri(token).set_redirect_uri(back))
-}
-
-fn scopes(provider: &Provider) -> Vec<Scope> {
-    let mut scopes: Vec<&str> = provider.scopes.split_whitespace().collect();
-    if !provider.issuer.is_empty() && !scopes.contains(&"openid") {
-        scopes.insert(0, "openid");
-    }
-    scopes.into_iter().map(|scope| Scope::new(scope.to_owned())).collect()
-}
-
-/// Changes the code for a token, and that for what the provider knows of the person.
-async fn ask(
-    provider: &Provider,
-    endpoints: &Endpoints,
-    back: &str,
-    code: &str,
-    verifier: PkceCodeVerifier,
-) -> Result<Value, Error> {
-    let client = client(provider, endpoints, back)?;
-    let exchange = client.exchange_code(AuthorizationCode::new(code.to_owned())).set_pkce_verifier(verifier);
-    let token = exchange.request_async(&|request| post(request)).await;
-    let token = token.map_err(|error| match error {
-        oauth2::RequestTokenError::Request(error) => error,
-        // What a provider says may repeat the code.
-        oauth2::RequestTokenError::ServerResponse(_) => Error::Status("token", 400),
-        oauth2::RequestTokenError::Parse(..) | oauth2::RequestTokenError::Other(_) => Error::Answer("token"),
-    })?;
-    get("user-info", &endpoints.userinfo, Some(token.access_token().secret())).await
-}
-
-async fn post(request: HttpRequest) -> Result<HttpResponse, Error> {
-    const WHAT: &str = "token";
-    let failed = |error: reqwest::Error| Error::Call(WHAT, fetch::describe(&error));
-    let request = reqwest::Request::try_from(request).map_err(failed)?;
-    let response = fetch::client(ANSWER_WAIT).map_err(failed)?.execute(request).await.map_err(failed)?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    let body = fetch::body(response).await.ok_or(Error::Answer(WHAT))?;
-    let mut answer = HttpResponse::new(body);
-    *answer.status_mut() = status;
-    *answer.headers_mut() = headers;
-    Ok(answer)
-}
-
-async fn get(what: &'static str, url: &str, token: Option<&str>) -> Result<Value, Error> {
-    if !is_callable(url) {
-        return Err(Error::Address(what));
-    }
-    let failed = |error: reqwest::Error| Error::Call(what, fetch::describe(&error));
-    let mut request = fetch::client(ANSWER_WAIT).map_err(failed)?.get(url).header("accept", "application/json");
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
-    }
-    let response = request.send().await.map_err(failed)?;
-    let status = response.status();
-    if !status.is_success() {
-        return Err(Error::Status(what, status.as_u16()));
-    }
-    let body = fetch::body(response).await.ok_or(Error::Answer(what))?;
-    serde_json::from_slice(&body).map_err(|_| Error::Answer(what))
-}
-
-/// A person as a provider describes it.
-#[derive(Debug, PartialEq, Eq)]
-struct Who {
-    identity: String,
-    login: String,
-    email: Option<String>,
-    name: Option<String>,
-    picture: Option<String>,
-}
-
-/// Reads claims (OpenID Connect Core 1.0, section 5.1) or a Graph API answer. `None`: nobody is named.
-fn who(provider: &Provider, endpoints: &Endpoints, claims: &Value) -> Option<Who> {
-    let text = |value: &Value, most: usize| {
-        let text = value.as_str().map(str::trim).filter(|text| !text.is_empty() && !text.chars().any(char::is_control));
-        text.filter(|text| text.chars().count() <= most).map(str::to_owned)
-    };
-    let field = |key: &str, most: usize| claims.get(key).and_then(|value| text(value, most));
-    let number = || claims.get("id").and_then(Value::as_u64).map(|id| id.to_string());
-    let subject = field("sub", MOST_SUBJECT).or_else(|| field("id", MOST_SUBJECT)).or_else(number)?;
-    let issuer = match provider.issuer.trim_end_matches('/') {
-        "" => reqwest::Url::parse(&endpoints.authorize).ok()?.host_str()?.to_owned(),
-        issuer => issuer.to_owned(),
-    };
-    let email = field("email", 254).and_then(|text| EmailAddress::parse(&text)).map(|email| email.as_str().to_owned());
-    let name = field("name", MOST_NAME);
-    // The Graph API has it three levels down.
-    let nested = || claims.pointer("/picture/data/url").and_then(|value| text(value, MOST_PICTURE));
-    let picture = field("picture", MOST_PICTURE).or_else(nested).filter(|url| url.starts_with("https://"));
-    let login = email.clone().or_else(|| name.clone()).unwrap_or_else(|| subject.clone());
-    Some(Who { identity: format!("{issuer} {subject}"), login, email, name, picture })
-}
-
 /// Logs why, and tells the guest that the provider did not confirm.
 fn told(provider: &Provider, error: &Error) -> SocialDenied {
     tracing::warn!(provider = provider.label, %error, "a login by a provider failed");
@@ -357,50 +199,6 @@ fn told(provider: &Provider, error: &Error) -> SocialDenied {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn provider(issuer: &str) -> (Provider, Endpoints) {
-        let at = |path: &str| format!("https://www.example.com{path}");
-        let provider = Provider {
-            label: "Example".to_owned(),
-            issuer: issuer.to_owned(),
-            authorize_url: at("/dialog"),
-            token_url: at("/token"),
-            userinfo_url: at("/me"),
-            client_id: "client".to_owned(),
-            client_secret: "secret".to_owned(),
-            scopes: "email".to_owned(),
-            garden: Vec::new(),
-        };
-        let endpoints = Endpoints { authorize: at("/dialog"), token: at("/token"), userinfo: at("/me"), basic: true };
-        (provider, endpoints)
-    }
-
-    #[test]
-    fn claims_name_a_person() {
-        let (oidc, endpoints) = provider("https://id.example.com/");
-        let claims = serde_json::json!({
-            "sub": "s-1", "email": "A@Example.com", "name": "Ann", "picture": "https://example.com/a.png"
-        });
-        let found = who(&oidc, &endpoints, &claims).unwrap();
-        assert_eq!((found.identity.as_str(), found.login.as_str()), ("https://id.example.com s-1", "a@example.com"));
-        assert_eq!(found.picture.as_deref(), Some("https://example.com/a.png"));
-        let (graph, endpoints) = provider("");
-        let claims = serde_json::json!({
-            "id": 17, "name": "Bob\n", "email": 4, "picture": {"data": {"url": "http://example.com/b.png"}}
-        });
-        let found = who(&graph, &endpoints, &claims).unwrap();
-        let expected = Who {
-            identity: "www.example.com 17".to_owned(),
-            login: "Bob".to_owned(),
-            email: None,
-            name: Some("Bob".to_owned()),
-            picture: None,
-        };
-        assert_eq!(found, expected);
-        for nobody in [serde_json::json!({}), serde_json::json!({"sub": "\u{0}"}), serde_json::json!([1])] {
-            assert_eq!(who(&graph, &endpoints, &nobody), None);
-        }
-    }
 
     #[test]
     fn a_state_counts_once_and_for_its_device() {
