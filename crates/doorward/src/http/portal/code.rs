@@ -27,7 +27,7 @@ use crate::{
 pub(super) async fn show(State(site): State<Site>, visit: Visit) -> Response {
     let device = match plain::known(&visit) {
         Ok(device) => device,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     match site.app.waiting_code(&device).await {
         Some(waiting) => page(&visit, &waiting, None, StatusCode::OK),

@@ -48,14 +48,15 @@ impl One {
 ///
 /// # Errors
 /// The page for one that is unknown or blocked.
-pub(super) fn known(visit: &Visit) -> Result<Device, Response> {
+pub(super) fn known(visit: &Visit) -> Result<Device, Box<Response>> {
     if visit.standing == Standing::Blocked {
-        return Err(One::new(visit, "blocked-title", &["blocked-text"]).send(StatusCode::FORBIDDEN));
+        let page = One::new(visit, "blocked-title", &["blocked-text"]);
+        return Err(Box::new(page.send(StatusCode::FORBIDDEN)));
     }
     visit.device().ok_or_else(|| {
         let mut page = One::new(visit, "unknown-title", &["unknown-text"]).link(visit, "/", "retry");
         page.f.refresh = Some(UNKNOWN_REFRESH);
-        page.send(StatusCode::OK)
+        Box::new(page.send(StatusCode::OK))
     })
 }
 

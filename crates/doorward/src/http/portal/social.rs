@@ -52,7 +52,7 @@ pub(super) async fn start(State(site): State<Site>, visit: Visit, request: Reque
 pub(super) async fn back(State(site): State<Site>, visit: Visit, uri: Uri) -> Response {
     let device = match plain::known(&visit) {
         Ok(device) => device,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     if login::method(&site, &visit, Method::Facebook).is_none() {
         return plain::missing(&visit);

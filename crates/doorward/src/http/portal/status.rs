@@ -42,7 +42,7 @@ struct Status {
 pub(super) async fn front(State(site): State<Site>, visit: Visit, uri: Uri) -> Response {
     let device = match plain::known(&visit) {
         Ok(device) => device,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let query = Form::parse(uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
     match visit.standing {

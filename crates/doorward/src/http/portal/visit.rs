@@ -128,7 +128,7 @@ impl Posted {
     /// # Errors
     /// What to answer: the device is unknown or blocked, the form is broken, too long, or not of our page.
     pub(super) async fn read(site: &Site, visit: &Visit, request: Request) -> Result<Self, Response> {
-        let device = super::plain::known(visit)?;
+        let device = super::plain::known(visit).map_err(|answer| *answer)?;
         let Some(form) = Form::read(request).await else { return Err(super::plain::stale(visit)) };
         if site.tokens.fits(form.raw("token"), &device, now_ms()) {
             Ok(Self { device, form })

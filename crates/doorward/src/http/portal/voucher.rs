@@ -71,7 +71,7 @@ pub(super) async fn ticket(State(site): State<Site>, visit: Visit, Path(code): P
 /// The same for a ticket with user name and passcode.
 pub(super) fn prefilled(site: &Site, visit: &Visit, username: String, passcode: String) -> Response {
     if let Err(answer) = plain::known(visit) {
-        return answer;
+        return *answer;
     }
     if visit.standing != Standing::Captive {
         return plain::see(visit, "/");
