@@ -248,9 +248,9 @@ impl App {
                 let device = HotspotDevice { mac, policy, note, created_ms: now_ms() };
                 app.store().put_hotspot_device(id, &device).await.map_err(refusal)?;
             } else {
-                app.store().remove_hotspot_device(id, mac).await.map_err(|error| match error {
-                    store::Error::Missing => HotspotError::DeviceNotFound.into(),
-                    other => Error::Store(other),
+                app.store().remove_hotspot_device(id, mac).await.map_err(|error| {
+                    let missing = matches!(error, store::Error::Missing);
+                    if missing { HotspotError::DeviceNotFound.into() } else { Error::Store(error) }
                 })?;
             }
             app.reload_hotspots().await?;
@@ -343,11 +343,17 @@ fn is_guest_net(net: Ipv6Net) -> bool {
 }
 
 fn refusal(error: store::Error) -> Error {
-    match error {
-        store::Error::Taken(Field::HotspotName) => HotspotError::NameTaken.into(),
-        store::Error::Taken(Field::HotspotInterface) => HotspotError::InterfaceTaken.into(),
-        store::Error::InUse => HotspotError::InUse.into(),
-        store::Error::Missing => HotspotError::NotFound.into(),
-        other => Error::Store(other),
-    }
+    let known = match &error {
+        store::Error::Taken(Field::HotspotName) => HotspotError::NameTaken,
+        store::Error::Taken(Field::HotspotInterface) => HotspotError::InterfaceTaken,
+        store::Error::InUse => HotspotError::InUse,
+        store::Error::Missing => HotspotError::NotFound,
+        store::Error::Taken(_)
+        | store::Error::Unavailable(_)
+        | store::Error::Corrupt { .. }
+        | store::Error::WrongKey
+        | store::Error::Setup(_)
+        | store::Error::Seal(_) => return Error::Store(error),
+    };
+    known.into()
 }

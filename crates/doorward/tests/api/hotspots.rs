@@ -43,7 +43,7 @@ async fn a_hotspot_is_made_and_changed(database: Database) {
     assert!(told.borrow_and_update().is_empty());
     let made = hotspot(&gateway).await;
     assert!(told.has_changed().unwrap());
-    assert_eq!(told.borrow_and_update().as_slice(), [made.clone()]);
+    assert_eq!(told.borrow_and_update().as_slice(), std::slice::from_ref(&made));
     assert_eq!(gateway.app.hotspot("lobby").unwrap(), made);
     assert_eq!(gateway.app.hosts().hotspot_of("10.30.7.7".parse().unwrap()).map(|h| h.id), Some(made.hotspot.id));
     let address = Key::GuestAddress(made.hotspot.interface, made.hotspot.address.into());
@@ -54,7 +54,7 @@ async fn a_hotspot_is_made_and_changed(database: Database) {
     let changed = gateway.app.update_hotspot("lobby", wish.clone()).await.unwrap();
     assert_eq!((changed.hotspot.id, HotspotSpec::of(&changed)), (made.hotspot.id, wish));
     assert!(gateway.kernel.item(address).is_none());
-    assert_eq!(told.borrow_and_update().as_slice(), [changed.clone()]);
+    assert_eq!(told.borrow_and_update().as_slice(), std::slice::from_ref(&changed));
     assert_eq!(gateway.store.hotspots().await.unwrap(), [changed]);
     gateway.app.delete_hotspot("lobby", false).await.unwrap();
     assert!(told.borrow_and_update().is_empty() && gateway.app.hotspot("lobby").is_err());
