@@ -48,6 +48,12 @@ pub struct KeptAnswer {
     pub answer: Vec<u8>,
 }
 
+impl fmt::Debug for KeptAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptAnswer").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// The answer that was kept under a key, if it is not too old.
     ///

@@ -35,6 +35,7 @@ pub struct Gateway {
     pub kernel: FakeHandle,
     pub loop_handle: reconcile::Handle,
     pub hash: AccessHash,
+    pub app: App,
     router: Router,
     choice: Choice,
     database: Database,
