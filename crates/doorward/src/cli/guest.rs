@@ -1,4 +1,4 @@
-//! `doorward guest`: who is on the guest networks, and the settings for all of them.
+//! `doorward guest`: who is on the guest networks, what is known of a person, and settings for all.
 
 use std::path::PathBuf;
 
@@ -27,6 +27,20 @@ pub(super) enum Verb {
     Kick {
         /// MAC or IP address
         who: String,
+    },
+    /// Show all that is stored of a person, as JSON.
+    Export {
+        /// email, mobile, facebook or free
+        method: String,
+        /// E-mail address, digits of the number, issuer and subject, or MAC address
+        identity: String,
+    },
+    /// Erase a person, with consents and the personal parts of logins and sessions.
+    Erase {
+        /// email, mobile, facebook or free
+        method: String,
+        /// As with `export`
+        identity: String,
     },
     /// Show the settings for all guests, as JSON; with a file (`-`: standard input), set them.
     Settings {
@@ -57,6 +71,11 @@ pub(super) async fn run(config: Config, verb: Verb) -> anyhow::Result<()> {
             show(&config, &Order::ListGuests { online }, json, &heads, cells).await
         }
         Verb::Kick { who } => command(&config, &Order::Kick { who }).await,
+        Verb::Export { method, identity } => {
+            let show = |person: Value| say(&serde_json::to_string_pretty(&person)?);
+            order(&config, &Order::ExportPerson { method, identity }, show).await
+        }
+        Verb::Erase { method, identity } => command(&config, &Order::ErasePerson { method, identity }).await,
         Verb::Settings { file: None } => {
             let show = |settings: GuestSettings| say(&serde_json::to_string_pretty(&settings)?);
             order(&config, &Order::GuestSettings, show).await

@@ -3,7 +3,7 @@
 use std::{io, net::IpAddr, sync::Arc};
 
 use doorward_policy::{
-    guest::{DataLimits, Mac},
+    guest::{DataLimits, Mac, Method},
     limits::Mbit,
     name::Name,
     voucher::{
@@ -54,6 +54,8 @@ pub enum Order {
     SetDevice { hotspot: String, mac: String, policy: Option<String>, note: String },
     ListGuests { online: bool },
     Kick { who: String },
+    ExportPerson { method: String, identity: String },
+    ErasePerson { method: String, identity: String },
     Api,
     SetApi { post: bool, get: bool },
     RenewApiKey,
@@ -295,6 +297,15 @@ pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> R
                 None => wrong(format!("{who:?} is neither a MAC nor an IP address")),
             }
         }
+        Order::ExportPerson { method, identity } => {
+            let person = app.export_person(parsed_method(&method)?, &identity).await?;
+            let Some(person) = person else { return wrong("nobody is known by that") };
+            Ok(answer.row(&person).await?)
+        }
+        Order::ErasePerson { method, identity } => {
+            let erased = app.erase_person(parsed_method(&method)?, &identity).await?;
+            if erased { Ok(()) } else { wrong("nobody is known by that") }
+        }
         Order::Api => Ok(answer.row(&api(app)).await?),
         Order::SetApi { post, get } => {
             app.set_api_switches(ApiSwitches { post, get }).await?;
@@ -465,4 +476,8 @@ fn time(app: &App, text: &str) -> Result<i64, Failure> {
 
 fn parsed<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Failure> {
     text.parse().or_else(|_| wrong(format!("{text:?} is not: {what}")))
+}
+
+fn parsed_method(text: &str) -> Result<Method, Failure> {
+    Method::parse(text).map_or_else(|| wrong("a method is email, mobile, facebook or free"), Ok)
 }
