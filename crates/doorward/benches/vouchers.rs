@@ -200,13 +200,7 @@ fn list(gateway: &Gateway, key: &str) {
     );
     let grown = most.saturating_sub(before) / 1024;
     let size = text.len() / (1 << 20);
-    row(
-        "P6",
-        "memory that it takes on the way",
-        &format!("{grown} MB for a list of {size} MB"),
-        "≤ 8 MB",
-        grown <= 8,
-    );
+    row("P6", "memory that it takes on the way", &format!("{grown} MB for a list of {size} MB"), "≤ 8 MB", grown <= 8);
 }
 
 // ---- tools ---------------------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ async fn an_edit_reaches_who_is_online(database: Database) {
     // A speed limit needs a number, which the grant did not have.
     let classes = || {
         let items = desk.gateway.kernel.items();
-        items.keys().filter(|key| matches!(key, doorward_policy::item::Key::Class(_))).count()
+        items.0.keys().filter(|key| matches!(key, doorward_policy::item::Key::Class(_))).count()
     };
     assert_eq!(classes(), 0);
     edit(&desk, json!({ "username": "g", "speed_down": 5 })).await;

@@ -12,6 +12,7 @@ mod accounts_live;
 mod authorisation;
 mod bodies;
 mod concurrency;
+mod control;
 mod desk;
 mod gateway;
 mod guesses;
