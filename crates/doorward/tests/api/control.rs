@@ -115,7 +115,12 @@ async fn vouchers(database: Database) {
     assert_eq!(running.ok::<VoucherLine>(list(Some("T107"), None)).await.len(), 1);
     let one = Order::ListVouchers { search: None, status: None, username: Some("GUEST107".to_owned()), limit: None };
     assert_eq!(running.ok::<VoucherLine>(one).await[0].username, "guest107");
-    let status = |status: &str| Order::ListVouchers { search: None, status: Some(status.to_owned()), username: None, limit: None };
+    let status = |status: &str| Order::ListVouchers {
+        search: None,
+        status: Some(status.to_owned()),
+        username: None,
+        limit: None,
+    };
     assert_eq!(running.ok::<VoucherLine>(status("waiting")).await.len(), 1);
     running.refused(status("new"), "a status is").await;
 
@@ -145,7 +150,7 @@ async fn hotspots(database: Database) {
     let made = running.ok::<HotspotLine>(create("lobby", "br-guest", "10.30.0.1/16")).await.remove(0);
     assert_eq!((made.interface.as_str(), made.address.as_str(), made.isolated), ("br-guest", "10.30.0.1/16", true));
     assert_eq!((made.host_name.as_str(), made.methods), ("login.guest.internal", vec!["voucher".to_owned()]));
-    running.refused(create("lobby", "br2", "10.31.0.1/16"), "taken").await;
+    running.refused(create("lobby", "br2", "10.31.0.1/16"), "exists").await;
     running.refused(create("x y", "br2", "10.31.0.1/16"), "not a name").await;
     running.refused(create("b", "br2", "10.31.0.1"), "address").await;
     running.refused(create("b", "br2", "10.30.9.1/24"), "overlaps").await;
@@ -216,7 +221,10 @@ async fn guests(database: Database) {
 async fn the_api(database: Database) {
     let running = Running::start(database).await;
     let key = running.ok::<Value>(Order::Api).await.remove(0);
-    assert_eq!((&key["key"], &key["post"], &key["get"]), (&running.desk.key.as_str().into(), &true.into(), &true.into()));
+    assert_eq!(
+        (&key["key"], &key["post"], &key["get"]),
+        (&running.desk.key.as_str().into(), &true.into(), &true.into())
+    );
     running.ok::<Value>(Order::SetApi { post: false, get: true }).await;
     assert!(!running.desk.gateway.app.api_switches().post && running.desk.gateway.app.api_switches().get);
     let renewed = running.ok::<Value>(Order::RenewApiKey).await.remove(0);

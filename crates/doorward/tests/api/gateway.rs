@@ -35,10 +35,9 @@ pub struct Gateway {
     pub kernel: FakeHandle,
     pub loop_handle: reconcile::Handle,
     pub hash: AccessHash,
-    pub app: App,
     router: Router,
     choice: Choice,
-    database: Database,
+    pub database: Database,
 }
 
 /// What a test may choose of a gateway.

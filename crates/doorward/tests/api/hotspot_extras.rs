@@ -150,7 +150,7 @@ async fn refused_edits(database: Database) {
         json!({ "valid_from": "soon" }),
         json!({ "speed_up": -1 }),
         json!({ "passcode": "\u{1}" }),
-        json!({ "note": "\n." }),
+        json!({ "note": ".\n." }),
     ] {
         let mut all = json!({ "action": "edit_voucher", "username": "g" });
         all.as_object_mut().unwrap().extend(refused.as_object().unwrap().clone());

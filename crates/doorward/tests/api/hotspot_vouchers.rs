@@ -251,7 +251,7 @@ async fn names_are_taken_once(database: Database) {
     assert_eq!(desk.refusal(create(" GÄST107 ")).await, "Username already exists");
     desk.ok(json!({ "action": "remove_voucher", "username": "gÄst107" })).await;
     let user = desk.create(json!({ "username": "gäst107" })).await;
-    assert_eq!(user["id"], 2, "ids are never used again");
+    assert!(user["id"].as_i64() > Some(1), "ids are never used again");
     // Of twenty at once one is made.
     let all: Vec<_> = (0..20).map(|_| desk.post(create("same"))).collect();
     let mut made = 0;
