@@ -93,6 +93,8 @@ CREATE TABLE vouchers (
     CONSTRAINT "vouchers.grant_id" UNIQUE (grant_id),
     CONSTRAINT "vouchers.username_folded" UNIQUE (gateway_id, username_folded)
 );
+-- Lists are read page by page, in this order.
+CREATE INDEX vouchers_by_id ON vouchers (gateway_id, id);
 
 -- Persons by how they logged in. 'identity' is what makes them one person: the folded e-mail address, the digits of the
 -- number, issuer and subject, or the MAC address.
@@ -119,6 +121,7 @@ CREATE TABLE guests (
     CONSTRAINT "guests.identity" UNIQUE (gateway_id, method, identity)
 );
 CREATE INDEX guests_of_grant ON guests (grant_id);
+CREATE INDEX guests_by_id ON guests (gateway_id, method, id);
 CREATE INDEX guests_by_last_login ON guests (gateway_id, last_login_ms);
 
 -- What a guest agreed to or not: one row for each time that it was asked.
@@ -181,6 +184,7 @@ CREATE TABLE logins (
     success    BOOLEAN NOT NULL,
     reason     TEXT COLLATE "C"
 );
+CREATE INDEX logins_by_id ON logins (gateway_id, id);
 CREATE INDEX logins_by_time ON logins (gateway_id, created_ms);
 
 -- One-time codes under way, as digests; what else the guest entered is sealed.

@@ -73,8 +73,8 @@ pub struct LoginFilter {
 }
 
 impl Store {
-    /// The next persons of a method behind `after`, by id, at most `limit`; `search` is part of address, number, name or
-    /// MAC.
+    /// The next persons of a method behind `after`, by id, at most `limit`; `search` is part of address, number, name
+    /// or MAC.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -91,8 +91,9 @@ impl Store {
             sqlx::query_as(
                 "SELECT id, email, mobile, name, picture, comments, comments1, comments2, marketing, verified, visits,
                     last_mac, created_ms, modified_ms, last_login_ms
-                 FROM guests WHERE gateway_id = $1 AND method = $2 AND id > $3 AND ($4 OR LOWER(email) LIKE $5 ESCAPE '!'
-                    OR mobile LIKE $5 ESCAPE '!' OR LOWER(name) LIKE $5 ESCAPE '!' OR LOWER(last_mac) LIKE $5 ESCAPE '!')
+                 FROM guests WHERE gateway_id = $1 AND method = $2 AND id > $3
+                    AND ($4 OR LOWER(email) LIKE $5 ESCAPE '!' OR mobile LIKE $5 ESCAPE '!'
+                        OR LOWER(name) LIKE $5 ESCAPE '!' OR LOWER(last_mac) LIKE $5 ESCAPE '!')
                  ORDER BY id LIMIT $6",
             )
             .bind(gateway)

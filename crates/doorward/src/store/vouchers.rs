@@ -68,8 +68,7 @@ pub struct RemovedVoucher {
 }
 
 impl Store {
-    /// Stores vouchers with a grant each: all or none. Answers with them as they are stored, in the order given, which is
-    /// that of their ids.
+    /// Stores vouchers with a grant each: all or none. Answers with them as they are stored, by id.
     ///
     /// # Errors
     /// [`Error::Taken`] with `VoucherName` or `IdempotencyKey`, [`Error::Unavailable`].
