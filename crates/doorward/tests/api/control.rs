@@ -71,6 +71,7 @@ fn report() -> Report {
         last_full_pass_ms: None,
         full_passes: 3,
         failures: Vec::new(),
+        names: String::new(),
     }
 }
 
