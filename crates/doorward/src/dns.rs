@@ -12,6 +12,7 @@ pub mod garden;
 pub mod message;
 pub mod policy;
 mod server;
+mod shield;
 mod upstream;
 
 use std::{

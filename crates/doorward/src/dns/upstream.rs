@@ -147,14 +147,12 @@ fn nothing(resolver: &TokioResolver, none: NoRecords, kind: RecordType) -> Reply
     if none.authorities.as_ref().is_some_and(|records| records.len() > 16) {
         resolver.clear_lookup_cache(none.query.name().clone(), kind);
     }
-    let code = match none.response_code {
-        ResponseCode::NXDomain => ResponseCode::NXDomain,
-        _ => ResponseCode::NoError,
-    };
+    let exists = none.response_code != ResponseCode::NXDomain;
+    let code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
     let authority = none.soa.map(|mut soa| {
         // RFC 2308, section 5: the time that is left.
         soa.ttl = none.negative_ttl.unwrap_or(soa.ttl).min(soa.ttl);
-        soa.into_record_of_rdata()
+        Box::new(soa.into_record_of_rdata())
     });
     Reply { code, answers: Vec::new(), authority }
 }

@@ -190,14 +190,15 @@ fn answers() {
     }
     let asked = match message::read(&question("shop.example.", RecordType::A).to_vec().unwrap()) {
         Packet::Question(question) => question,
-        other => panic!("{other:?}"),
+        other @ (Packet::Wrong(_) | Packet::Nothing) => panic!("{other:?}"),
     };
     let (zones, host) = ([zone()], Arc::new(host()));
     cases(&samples, &WORDS, |input, generator| {
         // As the upstream's client reads it.
         let Ok(upstream) = Message::from_vec(input) else { return };
         let small = generator.next() & 1 == 0;
-        let authority = upstream.authorities.into_iter().find(|record| matches!(record.data, RData::SOA(_)));
+        let authority =
+            upstream.authorities.into_iter().find(|record| matches!(record.data, RData::SOA(_))).map(Box::new);
         let reply = Reply { code: ResponseCode::NoError, answers: upstream.answers, authority };
         let ask = Ask { class: Class::Other, garden: None, small };
         let reply = policy::bounded(zones[0].shield(reply, &zones, &host), ask);
