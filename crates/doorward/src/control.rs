@@ -1,8 +1,9 @@
 //! The Unix socket by which the command line asks a running gateway, and gives it orders. Only root may open it.
 //!
-//! The client sends one line of JSON, an [`Order`]; the gateway answers with lines of JSON, [`Line`]s, and closes. Lists
-//! come row by row, so that neither side holds all of a long one.
+//! The client sends one line of JSON, an [`Order`]; the gateway answers with lines of JSON, and closes. Lists come row
+//! by row, so that neither side holds all of a long one.
 
+mod forms;
 mod orders;
 
 use std::{io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
@@ -17,7 +18,8 @@ use tokio::{
 };
 
 use crate::app::App;
-pub use orders::{HotspotForm, HotspotLine, Order, VoucherForm, VoucherLine};
+pub use forms::{HotspotForm, HotspotLine, VoucherForm, VoucherLine};
+pub use orders::Order;
 
 /// File name in the state folder.
 pub const SOCKET: &str = "control.sock";

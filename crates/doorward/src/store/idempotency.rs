@@ -13,8 +13,11 @@ pub struct Once<T> {
     /// Which request, and by what key.
     pub ticket: OnceTicket,
     /// Makes the answer of what was done.
-    pub answer: Arc<dyn Fn(&T) -> Vec<u8> + Send + Sync>,
+    pub answer: Answer<T>,
 }
+
+/// Writes an answer.
+pub type Answer<T> = Arc<dyn Fn(&T) -> Vec<u8> + Send + Sync>;
 
 /// What names such a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

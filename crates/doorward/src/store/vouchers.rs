@@ -2,70 +2,21 @@
 
 #[macro_use]
 pub(super) mod row;
+mod wanted;
 
 use doorward_policy::{
     guest::{DataUse, GrantId, Method},
-    voucher::{Passcode, Terms, Username, VoucherId, VoucherStatus},
+    voucher::{VoucherId, VoucherStatus},
 };
 use sqlx::AssertSqlSafe;
 
 use super::{Error, Once, Store, accounts::to_i64, sql::values};
 pub use row::VoucherRecord;
 use row::{VoucherRow, seal_passcode};
+pub use wanted::{NewVoucher, NewVouchers, RemovedVoucher, UnusedFilter, VoucherFilter};
 
 /// Rows in one statement: six values each, and sqlx asks SQLite for the name of every one.
 const ROWS: usize = 60;
-
-/// Vouchers to be stored, all with the same terms.
-#[derive(Debug, Clone)]
-pub struct NewVouchers {
-    /// What distinguishes them.
-    pub vouchers: Vec<NewVoucher>,
-    /// User names are codes.
-    pub code_only: bool,
-    /// What they give.
-    pub terms: Terms,
-    /// Unix ms.
-    pub created_ms: i64,
-}
-
-/// One of them.
-#[derive(Debug, Clone)]
-pub struct NewVoucher {
-    /// Unique without regard to letter case.
-    pub username: Username,
-    /// Its secret.
-    pub passcode: Passcode,
-    /// Whose it is; 1 to 128 characters by the rules of the caller.
-    pub fullname: String,
-}
-
-/// Which vouchers a list holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VoucherFilter {
-    /// Part of user name, full name or note; letter case of A to Z does not matter.
-    pub search: Option<String>,
-    /// What they are good for now.
-    pub status: Option<VoucherStatus>,
-}
-
-/// Which unused vouchers are removed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UnusedFilter {
-    /// Unix ms; made before that.
-    pub created_before_ms: Option<i64>,
-    /// With exactly this note.
-    pub note: Option<String>,
-}
-
-/// What removing a voucher left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RemovedVoucher {
-    /// Its grant, switched off if it still has sessions.
-    pub grant: GrantId,
-    /// It has; somebody must end the open ones.
-    pub has_sessions: bool,
-}
 
 impl Store {
     /// Stores vouchers with a grant each: all or none. Answers with them as they are stored, by id.
