@@ -239,7 +239,7 @@ async fn orders_that_cannot_be(database: Database) {
     let socket = running.folder.path().join(control::SOCKET);
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&socket).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    let long = [b"\"".repeat(1), b"x".repeat(2 << 20)].concat();
+    let long = [b"\"".to_vec(), b"x".repeat(2 << 20)].concat();
     for sent in [&b"\n"[..], b"{}\n", b"\"make_coffee\"\n", b"\"status\"", b"\xff\n", &long] {
         let mut stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
         // It may stop reading early.

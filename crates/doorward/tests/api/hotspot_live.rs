@@ -34,7 +34,9 @@ async fn active_guests(database: Database) {
     kernel.set_counter(Counter::SessionDown(seven.session), 9, 734_003_200);
     kernel.set_counter(Counter::SessionUp(seven.session), 8, 52_428_800);
     kernel.set_counter(Counter::SessionDown(six.session), 1, u64::MAX);
-    kernel.change_stats(|stats| drop(stats.seen.insert(address(57), 0)));
+    kernel.change_stats(|stats| {
+        stats.seen.insert(address(57), 0);
+    });
     let json = desk.ok(json!({ "action": "get_active_guests" })).await;
     let rows = json["data"].as_array().unwrap();
     // By address, as numbers.
