@@ -333,7 +333,7 @@ impl<K: Kernel> Task<K> {
             self.fenced = result.is_ok();
         }
         if !self.fenced {
-            let takes_away = |change: &Change| matches!(change, Change::Remove(_));
+            let takes_away = |change: &Change| matches!(change, Change::Remove(_)) && !change.opens();
             for run in rest.chunk_by(|a, b| takes_away(a) == takes_away(b)) {
                 match run.first().is_some_and(takes_away) {
                     true => results.extend(self.ask_kernel(run).await),

@@ -26,11 +26,17 @@ pub struct Gateway {
     dir: tempfile::TempDir,
     process: Option<Process>,
     hash: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Gateway {
     /// Makes the files and the access hash and starts the gateway. `extra` goes below `[network]`.
     pub fn start(host: &Host, extra: &str) -> Self {
+        Self::start_in(host, extra, Vec::new())
+    }
+
+    /// The same with more in the gateway's environment.
+    pub fn start_in(host: &Host, extra: &str, environment: Vec<(String, String)>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let config = format!(
             "state_dir = \"{}\"\n[management]\nlisten = [\"[::]:{MANAGEMENT_PORT}\"]\n\
@@ -38,7 +44,7 @@ impl Gateway {
             dir.path().join("state").display()
         );
         fs::write(dir.path().join("doorward.toml"), config).expect("a file in a temporary folder");
-        let mut gateway = Self { host: host.clone(), dir, process: None, hash: String::new() };
+        let mut gateway = Self { host: host.clone(), dir, process: None, hash: String::new(), environment };
         let printed = gateway.doorward("access-hash add lab 127.0.0.1");
         gateway.hash = printed.lines().last().expect("a hash is printed").trim().to_owned();
         gateway.run();
@@ -55,6 +61,7 @@ impl Gateway {
     pub fn run(&mut self) {
         let mut command = self.host.command(env!("CARGO_BIN_EXE_doorward"));
         command.arg("--config").arg(self.config()).arg("serve");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = fs::File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         self.process = Some(self.host.spawn(command, log));
     }

@@ -35,11 +35,17 @@ impl HotspotLab {
 
     /// The same with more configuration below `[network]`, and settings other than those at first.
     pub fn with(network: &str, settings: &Value) -> Self {
+        Self::prepared(network, settings, |_| Vec::new())
+    }
+
+    /// The same in a world that is prepared further; what that answers is put into the gateway's environment.
+    pub fn prepared(network: &str, settings: &Value, prepare: impl FnOnce(&World) -> Vec<(String, String)>) -> Self {
         let world = World::new();
         world.guest_bridge();
         world.open_internet();
+        let environment = prepare(&world);
         let config = format!("{network}\n[dns]\nupstreams = [\"{SERVER}:53\"]\n");
-        let gateway = Gateway::start(&world.gateway, &config);
+        let gateway = Gateway::start_in(&world.gateway, &config, environment);
         gateway.doorward(&format!(
             "hotspot create lobby --interface {BRIDGE} --address {GATEWAY_GUEST}/16 --ipv6 {GATEWAY_GUEST_V6}/64"
         ));

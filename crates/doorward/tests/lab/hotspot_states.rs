@@ -24,6 +24,11 @@ const REFUSED_WITHIN: Duration = Duration::from_millis(500);
 fn every_probe_finds_the_portal_when_captive_and_the_internet_when_online() {
     let lab = HotspotLab::new();
     let guest = lab.guest(1);
+    let told = guest.lease();
+    assert!(
+        told.contains(&format!("dns={GATEWAY_GUEST}")) && told.contains(&format!("router={GATEWAY_GUEST}")),
+        "{told}"
+    );
     assert_captive(&guest, "before login");
     let voucher = lab.voucher(&json!({}));
     guest.redeem(&voucher);

@@ -46,7 +46,12 @@ impl World {
         resolver.args(["--bind-interfaces", "--pid-file=", "--cache-size=0", "--local-ttl=60"]);
         resolver.args([format!("--listen-address={SERVER},{SERVER_V6}")]);
         resolver.args([format!("--address=/#/{SERVER}"), format!("--address=/#/{SERVER_V6}")]);
-        resolver.args(["--address=/garden.example/192.0.2.81", "--txt-record=tunnel.example,payload"]);
+        resolver.args([
+            "--address=/garden.example/192.0.2.81",
+            "--address=/id.example/192.0.2.82",
+            "--address=/id.example/2001:db8:80::82",
+            "--txt-record=tunnel.example,payload",
+        ]);
         self.internet.spawn(resolver, log);
         self.internet.run("ip addr add 192.0.2.81/32 dev lo");
         for port in [80, 443] {

@@ -13,6 +13,7 @@ mod hotspot;
 mod hotspot_crowd;
 mod hotspot_drift;
 mod hotspot_limits;
+mod hotspot_methods;
 mod hotspot_states;
 mod internet;
 mod kills;
@@ -22,3 +23,11 @@ mod reach;
 mod shaping;
 mod swarm;
 mod world;
+
+// Real servers that other rings use too.
+#[path = "../support/oidc.rs"]
+mod oidc;
+#[path = "../support/sms.rs"]
+mod sms;
+#[path = "../support/smtp.rs"]
+mod smtp;

@@ -1,5 +1,8 @@
 // A real OpenID Connect provider whose only person says yes to everything.
-// Arguments: issuer, address, port, redirect URIs …
+// Arguments: issuer, address, port, redirect URIs … With TLS_CERTIFICATE and TLS_KEY (PEM files) it speaks https.
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+
 import Provider from 'oidc-provider';
 
 const [issuer, address, port, ...redirects] = process.argv.slice(2);
@@ -36,4 +39,8 @@ provider.use(async (ctx, next) => {
   return provider.interactionFinished(ctx.req, ctx.res, result, { mergeWithLastSubmission: true });
 });
 
-provider.listen(Number(port), address, () => console.log('ready'));
+const { TLS_CERTIFICATE, TLS_KEY } = process.env;
+const server = TLS_CERTIFICATE
+  ? createServer({ cert: readFileSync(TLS_CERTIFICATE), key: readFileSync(TLS_KEY) }, provider.callback())
+  : provider;
+server.listen(Number(port), address, () => console.log('ready'));
