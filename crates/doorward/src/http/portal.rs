@@ -38,7 +38,10 @@ use tokio::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use self::listener::Arrival;
+pub use self::{
+    form::{Bad, Form},
+    listener::Arrival,
+};
 use self::{listener::Listeners, silent::Silent, token::Tokens, visit::Visit};
 use crate::{
     app::{App, hotspots::HotspotRecord},

@@ -140,7 +140,7 @@ impl<K: Kernel> Task<K> {
                     parts.insert(*owner, self.servers.get(id).map(|s| (desired::server(s), None)));
                 }
                 Owner::Hotspot(id) => {
-                    let items = self.hotspots.get(id).map(|hotspot| desired::hotspot(hotspot));
+                    let items = self.hotspots.get(id).map(desired::hotspot);
                     parts.insert(*owner, items.map(|items| (items, None)));
                 }
                 Owner::Account(_) | Owner::Grant(_) => {}

@@ -6,3 +6,4 @@
 mod api_bodies;
 mod generate;
 mod names;
+mod portal_forms;

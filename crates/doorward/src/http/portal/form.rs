@@ -18,7 +18,7 @@ const MOST_VALUES: usize = 32;
 
 /// Values by name, as they came. Holds passcodes: no `Debug`.
 #[derive(Clone, Default)]
-pub(super) struct Form(HashMap<String, String>);
+pub struct Form(HashMap<String, String>);
 
 /// Waits for the body of a request, so that one who sends it slowly holds up nobody. One that is too long or too slow is
 /// left out.
@@ -31,7 +31,7 @@ pub(super) async fn whole(request: Request) -> Request {
 
 /// What is wrong with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bad {
+pub enum Bad {
     /// Nothing was entered.
     Empty,
     /// It is too long, or holds control characters.
@@ -45,7 +45,8 @@ impl Form {
     }
 
     /// Reads what stands in a query or a form; the first of a name counts.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
         let mut all = HashMap::new();
         for pair in bytes.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).take(MOST_VALUES) {
             let split = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
@@ -56,12 +57,16 @@ impl Form {
     }
 
     /// A value as it came; empty: none.
-    pub(super) fn raw(&self, name: &str) -> &str {
+    #[must_use]
+    pub fn raw(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
     /// A line of text, without white space around it.
-    pub(super) fn line(&self, name: &str, most: usize) -> Result<&str, Bad> {
+    ///
+    /// # Errors
+    /// It is empty, has more than `most` characters, or control characters.
+    pub fn line(&self, name: &str, most: usize) -> Result<&str, Bad> {
         let text = self.raw(name).trim();
         if text.is_empty() {
             Err(Bad::Empty)
@@ -73,12 +78,14 @@ impl Form {
     }
 
     /// Whether a box is ticked.
-    pub(super) fn ticked(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn ticked(&self, name: &str) -> bool {
         matches!(self.raw(name), "1" | "on")
     }
 
     /// A value to be shown again: without control characters, and not longer than a field takes.
-    pub(super) fn shown(&self, name: &str, most: usize) -> String {
+    #[must_use]
+    pub fn shown(&self, name: &str, most: usize) -> String {
         self.raw(name).trim().chars().filter(|c| !is_odd(*c)).take(most).collect()
     }
 }
