@@ -35,7 +35,7 @@ deny:
 	scripts/deny
 
 kills: setup ## kill -9 of the gateway, 200 rounds
-	KILL_ROUNDS=200 cargo nextest run -p doorward --locked --profile long -E 'test(kill_9_of_the_gateway)'
+	KILL_ROUNDS=200 cargo nextest run -p doorward --locked --profile long -E 'test(kill_9)'
 
 bench: ## measures and writes docs/benchmarks.md
 	scripts/setup bench

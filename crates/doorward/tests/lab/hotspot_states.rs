@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     flow::{Direction, Heartbeat, Pace, TcpFlow, can_connect},
     gateway::MANAGEMENT_PORT,
-    guest::{GATEWAY_GUEST, GATEWAY_GUEST_V6, Guest},
+    guest::{Form, GATEWAY_GUEST, GATEWAY_GUEST_V6, Guest},
     hotspot::{HotspotLab, PAGE, PORTAL},
     internet::PROBES,
     lab::{CUT_WITHIN, GRANT_WITHIN, SLACK, server_address},
@@ -66,6 +66,48 @@ fn assert_captive(guest: &Guest, when: &str) {
     // Windows asks for a name, and believes only the truth.
     let names = guest.host.run("getent ahostsv4 dns.msftncsi.com");
     assert!(names.starts_with(SERVER), "{when}: {names}");
+}
+
+#[test]
+fn the_captive_portal_api_is_announced_by_dhcp_and_tells_the_truth_over_tls() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = rcgen::generate_simple_self_signed(["login.guest.internal".to_owned()]).expect("a certificate");
+    let (certificate, key) = (folder.path().join("portal.pem"), folder.path().join("portal.key"));
+    std::fs::write(&certificate, made.cert.pem()).expect("a file");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+    let portal = format!("[portal]\ntls_certificate = {certificate:?}\ntls_key = {key:?}\n");
+    let lab = HotspotLab::with(&portal, &json!({}));
+    let guest = lab.guest(1);
+    // Option 114, as hexadecimal digits of the address.
+    let uri = "https://login.guest.internal/captive";
+    let hex: String = uri.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let told = guest.lease();
+    assert!(told.contains(&format!("opt114={hex}")) || told.contains(uri), "{told}");
+    let ask = || {
+        let trust = certificate.display().to_string();
+        let answer = guest.curl(&["--cacert", &trust, "-H", "Accept: application/captive+json", uri], "");
+        assert_eq!((answer.status, answer.header("content-type")), (200, "application/captive+json"), "{answer:?}");
+        serde_json::from_str::<serde_json::Value>(&answer.body).expect("JSON")
+    };
+    let before = ask();
+    assert_eq!(
+        (&before["captive"], &before["user-portal-url"]),
+        (&json!(true), &json!("https://login.guest.internal/"))
+    );
+    let voucher = lab.voucher(&json!({ "valid_for": "1 hour", "total_limit": 100 }));
+    let trust = certificate.display().to_string();
+    let page = guest.curl(&["--cacert", &trust, "https://login.guest.internal/"], "");
+    let form = Form::with_field(&page.body, "p").set("u", &voucher.username).set("p", &voucher.passcode);
+    let url = format!("https://login.guest.internal{}", form.action);
+    let answer = guest.curl(&["--cacert", &trust, "--data-binary", "@-", &url], &form.body());
+    assert_eq!(answer.status, 303, "{answer:?}");
+    guest.is_online(GRANT_WITHIN);
+    let after = ask();
+    assert_eq!(after["captive"], false);
+    let seconds = after["seconds-remaining"].as_i64().expect("a number");
+    assert!((3_500..=3_600).contains(&seconds), "{after}");
+    let bytes = after["bytes-remaining"].as_u64().expect("a number");
+    assert!((90 << 20..=100 << 20).contains(&bytes), "{after}");
 }
 
 #[test]
