@@ -6,6 +6,7 @@
 use std::{
     future::Future,
     hash::{DefaultHasher, Hasher as _},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -146,6 +147,13 @@ impl App {
             sending: codes::Sending::default(),
             social: social_login::Social::default(),
         })))
+    }
+
+    /// Whether an address is in the network of an interface that leads to the internet.
+    #[must_use]
+    pub fn is_by_wan(&self, address: IpAddr) -> bool {
+        let host = self.0.handle.host();
+        host.addresses.iter().any(|(name, net)| host.wans.contains(name) && net.contains(&address))
     }
 
     /// What operations need of the configuration file.

@@ -18,7 +18,7 @@ use doorward_policy::{
 /// IPv6 addresses that are kept for a device (docs/traffic-policy.md).
 pub const MOST_IPV6: usize = 8;
 
-/// Devices that are remembered at once; beyond that, new ones without a session are not listed.
+/// Devices that are remembered at once; beyond that, those are forgotten that came first and are not online.
 const MOST_HOSTS: usize = 65_536;
 
 /// All devices. Cheap to clone.
@@ -171,8 +171,11 @@ impl Hosts {
         let mut inner = self.write();
         let usable = inner.hotspots.get(&hotspot).is_some_and(|hotspot| hotspot.is_guest_address(address));
         let key = (hotspot, mac);
-        if !usable || (inner.hosts.len() >= MOST_HOSTS && !inner.hosts.contains_key(&key)) {
+        if !usable {
             return false;
+        }
+        if inner.hosts.len() >= MOST_HOSTS && !inner.hosts.contains_key(&key) {
+            inner.make_room();
         }
         if inner.by_address.get(&address) == Some(&key) {
             return false;
@@ -271,9 +274,12 @@ impl Hosts {
         }
     }
 
-    /// Puts the leases that there are now.
+    /// Puts the leases that there are now. A device whose lease ended is not listed for that address any more.
     pub fn set_leases(&self, leases: HashMap<Ipv4Addr, Lease>) {
-        self.write().leases = leases;
+        let mut inner = self.write();
+        let ended: Vec<Ipv4Addr> = inner.leases.keys().filter(|lent| !leases.contains_key(lent)).copied().collect();
+        inner.leases = leases;
+        ended.into_iter().for_each(|address| inner.forget(IpAddr::V4(address)));
     }
 
     /// Who borrowed an address.
@@ -315,6 +321,19 @@ impl Inner {
             Standing::Online
         } else {
             Standing::Captive
+        }
+    }
+
+    /// Forgets a quarter of the devices that are not online, the earliest ones.
+    fn make_room(&mut self) {
+        let captive = self.hosts.values().filter(|host| host.online.is_none());
+        let mut oldest: Vec<_> = captive.map(|host| (host.first_seen_ms, (host.hotspot, host.mac))).collect();
+        oldest.sort_unstable();
+        oldest.truncate(oldest.len() / 4 + 1);
+        for (_, key) in oldest {
+            for address in self.hosts.remove(&key).into_iter().flat_map(|host| host.addresses) {
+                self.by_address.remove(&address);
+            }
         }
     }
 

@@ -88,6 +88,10 @@ pub fn local_api_router(app: App, networks: &[IpNet]) -> Router {
 
 /// Bounds what a request may cost.
 async fn limit(State(site): State<Site>, request: Request, next: Next) -> Response {
+    // The rules keep guests out already; a listener on every address must not let them in where the portal has a port.
+    if peer(&request).is_some_and(|peer| site.app.hosts().hotspot_of(peer.ip().to_canonical()).is_some()) {
+        return error::NOT_FOUND.into_response();
+    }
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
     if headers > MOST_HEADER_BYTES || uri > MOST_URI_BYTES {

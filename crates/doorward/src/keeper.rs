@@ -12,8 +12,9 @@ use std::{
 };
 
 use doorward_policy::{
-    guest::{DataUse, EndReason, GrantId, SessionId},
+    guest::{DataUse, EndReason, Grant, GrantId, SessionId, Way},
     item::{Counter, QuotaId},
+    limits::Bandwidth,
     observed::{Scope, Stats},
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -22,7 +23,7 @@ use crate::{
     app::{App, HotspotRecord},
     clock::now_ms,
     reconcile::{self, Owner},
-    store::{self, SessionUse, Store},
+    store::{self, OpenSession, SessionUse, Store},
 };
 
 /// How often counters are read. A power failure can forget this much of what was used.
@@ -38,7 +39,16 @@ const SETTLED_MS: i64 = 2_000;
 pub fn spawn(app: App, store: Store, reconcile: reconcile::Handle, stop: watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
     let addresses = addresses::follow(app.clone(), reconcile.clone(), stop.clone());
     let hotspots = app.hotspots();
-    let keeper = Keeper { app, store, reconcile, hotspots, raw: None, spent: BTreeSet::new() };
+    let keeper = Keeper {
+        app,
+        store,
+        reconcile,
+        hotspots,
+        raw: None,
+        spent: BTreeSet::new(),
+        unseen: HashMap::new(),
+        doubtful: BTreeSet::new(),
+    };
     vec![tokio::spawn(addresses), tokio::spawn(keeper.run(stop))]
 }
 
@@ -49,8 +59,12 @@ struct Keeper {
     hotspots: watch::Receiver<Arc<Vec<HotspotRecord>>>,
     /// What was last stored of each session's counters; read from the database at first.
     raw: Option<HashMap<SessionId, DataUse>>,
-    /// Grants that are known to be used up.
-    spent: BTreeSet<GrantId>,
+    /// Limits that are known to be reached.
+    spent: BTreeSet<(GrantId, Way, u64)>,
+    /// Sessions without a packet since the kernel was asked first, with that moment (Unix ms).
+    unseen: HashMap<SessionId, i64>,
+    /// Sessions of which registry and database said different things at the last count.
+    doubtful: BTreeSet<SessionId>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +77,7 @@ enum Error {
 
 impl Keeper {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        report(self.number().await);
         let (mut counted, mut pruned) = (None::<Instant>, None::<Instant>);
         let due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
         loop {
@@ -84,6 +99,18 @@ impl Keeper {
         report(self.count().await);
     }
 
+    /// Gives numbers to limited grants that lack one: the gateway died between two writes.
+    async fn number(&self) -> Result<(), Error> {
+        let lacks = |grant: &Grant| grant.mark.is_none() && grant.speed != Bandwidth::default();
+        let live = self.store.live_grants().await?;
+        for grant in live.iter().filter(|grant| lacks(grant) && grant.sessions.iter().any(|session| session.open)) {
+            if let Err(error) = self.app.grant_changed(grant.id).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, grant = ?grant.id, "a grant has no number");
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the kernel's counters and stores what they grew by.
     async fn count(&mut self) -> Result<(), Error> {
         let read_ms = now_ms();
@@ -93,7 +120,8 @@ impl Keeper {
             let stored = self.store.raw_session_counts().await?.into_iter();
             self.raw = Some(stored.map(|(id, raw)| (id, DataUse { down: raw.raw_down, up: raw.raw_up })).collect());
         }
-        let raw = self.raw.get_or_insert_default();
+        // Where the answer to the write gets lost, what is stored is read anew: nothing counts twice.
+        let raw = self.raw.take().unwrap_or_default();
         let mut uses = Vec::new();
         for (session, now) in &counts {
             let before = raw.get(session).copied().unwrap_or_default();
@@ -102,12 +130,14 @@ impl Keeper {
                 uses.push(SessionUse { session: *session, add, raw: *now });
             }
         }
-        let spent: Vec<GrantId> = spent_grants(&stats).filter(|grant| !self.spent.contains(grant)).collect();
+        let spent = spent_quotas(&stats).filter(|quota| !self.spent.contains(quota)).map(|(grant, ..)| grant);
+        let spent: Vec<GrantId> = spent.collect::<BTreeSet<_>>().into_iter().collect();
         if !(uses.is_empty() && spent.is_empty()) {
             self.store.record_session_use(&uses, &spent).await?;
         }
-        *raw = counts;
-        self.spent = spent_grants(&stats).collect();
+        self.raw = Some(counts);
+        self.spent = spent_quotas(&stats).collect();
+        self.mend().await?;
         self.end_idle(&stats).await?;
         self.finish(read_ms).await
     }
@@ -135,15 +165,59 @@ impl Keeper {
             hotspots.iter().map(|record| (record.hotspot.id, limit(record))).filter(|(_, limit)| *limit > 0).collect()
         };
         let mut idle = Vec::new();
+        let mut unseen = HashMap::new();
         for host in self.app.hosts().all() {
             let (Some(online), Some(limit)) = (&host.online, limits.get(&host.hotspot)) else { continue };
             let last = online.addresses.iter().filter_map(|address| stats.seen.get(address)).min();
-            let still = last.map_or(now - online.started_ms, |ms| i64::try_from(*ms).unwrap_or(i64::MAX));
+            // What the kernel does not know was not idle all the time: its table may be new.
+            let still = match last {
+                Some(ms) => i64::try_from(*ms).unwrap_or(i64::MAX),
+                None => {
+                    let since = self.unseen.get(&online.session).copied().unwrap_or(now);
+                    unseen.insert(online.session, since);
+                    now - since
+                }
+            };
             if still >= *limit && now - online.started_ms >= *limit {
                 idle.push((online.session, EndReason::Idle));
             }
         }
+        self.unseen = unseen;
         self.end(idle).await
+    }
+
+    /// Puts the registry of devices right where it differs from the database twice in a row, as after an answer of the
+    /// database that got lost.
+    async fn mend(&mut self) -> Result<(), Error> {
+        let stored: HashMap<SessionId, OpenSession> =
+            self.store.open_sessions().await?.into_iter().map(|open| (open.online.session, open)).collect();
+        let hosts = self.app.hosts();
+        let mut doubtful = BTreeSet::new();
+        let mut told = BTreeSet::new();
+        for host in hosts.all() {
+            let Some(online) = host.online else { continue };
+            match stored.contains_key(&online.session) {
+                true => _ = told.insert(online.session),
+                false if self.doubtful.contains(&online.session) => {
+                    tracing::warn!(session = ?online.session, "a device was taken for online, and is not");
+                    hosts.set_offline(host.hotspot, host.mac, online.session);
+                    drop(self.reconcile.nudge(&[Owner::Grant(online.grant)]));
+                }
+                false => _ = doubtful.insert(online.session),
+            }
+        }
+        for (session, open) in stored.into_iter().filter(|(session, _)| !told.contains(session)) {
+            if self.doubtful.contains(&session) {
+                tracing::warn!(?session, "a device is online, and was not taken for it");
+                let grant = open.online.grant;
+                hosts.set_online(open.hotspot, open.mac, open.online, now_ms());
+                drop(self.reconcile.nudge(&[Owner::Grant(grant)]));
+            } else {
+                doubtful.insert(session);
+            }
+        }
+        self.doubtful = doubtful;
+        Ok(())
     }
 
     async fn end_overdue(&mut self) -> Result<(), Error> {
@@ -176,10 +250,12 @@ fn session_counts(stats: &Stats) -> HashMap<SessionId, DataUse> {
     counts
 }
 
-/// Grants of which the kernel refuses packets, because a data limit is reached.
-fn spent_grants(stats: &Stats) -> impl Iterator<Item = GrantId> + '_ {
+/// Limits at which the kernel refuses packets of a grant.
+fn spent_quotas(stats: &Stats) -> impl Iterator<Item = (GrantId, Way, u64)> + '_ {
     stats.quotas.iter().filter_map(|(id, quota)| match id {
-        QuotaId::Grant { grant, .. } if quota.used_bytes >= quota.limit_bytes => Some(*grant),
+        QuotaId::Grant { grant, way } if quota.used_bytes >= quota.limit_bytes => {
+            Some((*grant, *way, quota.limit_bytes))
+        }
         QuotaId::Grant { .. } | QuotaId::Account { .. } => None,
     })
 }

@@ -54,6 +54,7 @@ fn main() {
 async fn measure() {
     for line in [
         "mount -t tmpfs tmpfs /run",
+        "mount -t sysfs sysfs /sys",
         "ip netns add guest",
         "ip netns add internet",
         "ip link set lo up",

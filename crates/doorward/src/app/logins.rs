@@ -233,7 +233,8 @@ impl App {
 
     /// The voucher that the texts belong to.
     async fn find_voucher(&self, username: &str, passcode: &str) -> Result<VoucherKey, Denied> {
-        if username.len() > MOST_TYPED || passcode.len() > MOST_TYPED {
+        let odd = |text: &str| text.len() > MOST_TYPED || text.chars().any(char::is_control);
+        if odd(username) || odd(passcode) {
             return Err(Denied::WrongUsername);
         }
         let find = async |folded: String| self.store().voucher_key(&folded).await.map_err(failed);

@@ -106,9 +106,11 @@ impl App {
             // The guest said no, most likely.
             return Err(SocialDenied::Provider);
         }
+        let tried = self.try_code(device).map_err(SocialDenied::Denied)?;
         let endpoints = self.endpoints(&provider).await.map_err(|error| told(&provider, &error))?;
         let claims = ask(&provider, &endpoints, &leaving.back, code, leaving.verifier).await;
         let claims = claims.map_err(|error| told(&provider, &error))?;
+        self.code_was_right(&tried);
         let allowance = self.allowance(device, Method::Facebook).ok_or(SocialDenied::Denied(Denied::Failed))?;
         let who = who(&provider, &endpoints, &claims).ok_or_else(|| told(&provider, &Error::Answer("user-info")))?;
         let plain = codes::person(Method::Facebook, who.identity, leaving.answers, allowance);
@@ -160,6 +162,8 @@ impl Social {
             by_state.remove(oldest);
             order.pop_front();
         }
+        // A device is at the provider once: it cannot push others out.
+        by_state.retain(|_, one| (one.hotspot, one.mac) != (leaving.hotspot, leaving.mac));
         by_state.insert(state.clone(), leaving);
         order.push_back(state);
     }

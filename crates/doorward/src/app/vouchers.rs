@@ -5,7 +5,7 @@ mod wish;
 use std::collections::HashSet;
 
 use doorward_policy::{
-    guest::EndReason,
+    guest::{DataUse, EndReason, Mac},
     limits::{Bandwidth, Mbit},
     voucher::{
         ALPHABET, CODE_ALPHABET, CODE_LEN, MOST_DEVICES, Passcode, Terms, Username, ValidFor, VoucherId, code, fold,
@@ -14,7 +14,7 @@ use doorward_policy::{
 
 pub use self::wish::{Done, Refused, VoucherEdit, VoucherWish};
 use super::{App, Error, no_random, now_ms};
-pub use crate::store::{KeptAnswer, Once, OnceTicket, UnusedFilter, VoucherFilter, VoucherRecord};
+pub use crate::store::{KeptAnswer, Once, OnceTicket, SlotDevice, UnusedFilter, VoucherFilter, VoucherRecord};
 use crate::{
     secrets,
     store::{self, Field, NewVoucher, NewVouchers},
@@ -22,6 +22,9 @@ use crate::{
 
 /// Most vouchers of one order.
 pub const MOST_AT_ONCE: u16 = 10_000;
+
+/// Bytes below a limit at which the kernel may stop (docs/traffic-policy.md).
+const CUT_BELOW: u64 = 64 * 1024;
 
 impl App {
     /// Makes one voucher or several: all or none. They are in the order of their ids.
@@ -126,6 +129,28 @@ impl App {
             Ok(())
         };
         self.change_voucher(username, once, change).await
+    }
+
+    /// Devices that hold a slot of a voucher.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn voucher_devices(&self, username: &str) -> Result<Vec<SlotDevice>, Refused> {
+        let voucher = self.voucher(username).await?;
+        self.store().slots(voucher.grant).await.map_err(refused)
+    }
+
+    /// Gives back the slot of a device, whose session by the voucher ends. `false`: it held none.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn release_device(&self, username: &str, mac: Mac) -> Result<bool, Refused> {
+        let voucher = self.voucher(username).await?;
+        let held = self.store().slots(voucher.grant).await.map_err(refused)?.iter().any(|slot| slot.mac == mac);
+        if held {
+            self.release(voucher.grant, mac).await.map_err(refused)?;
+        }
+        Ok(held)
     }
 
     /// Switches a voucher off, which ends its sessions, or on.
@@ -314,7 +339,10 @@ fn apply(voucher: &mut VoucherRecord, edit: VoucherEdit) -> Result<(), Refused> 
         terms.limits.down = limit_down.unwrap_or(terms.limits.down);
         terms.limits.up = limit_up.unwrap_or(terms.limits.up);
         terms.limits.total = limit_total.unwrap_or(terms.limits.total);
-        voucher.spent = terms.is_spent(voucher.used);
+        // The kernel cuts a little below a limit: one that was reached is reached until it is raised.
+        let below = if voucher.spent { CUT_BELOW } else { 0 };
+        let DataUse { down, up } = voucher.used;
+        voucher.spent = terms.is_spent(DataUse { down: down.saturating_add(below), up: up.saturating_add(below) });
     }
     terms.speed.down = speed_down.unwrap_or(terms.speed.down);
     terms.speed.up = speed_up.unwrap_or(terms.speed.up);

@@ -73,6 +73,21 @@ pub(super) enum Verb {
         /// Such as "2 days"
         by: String,
     },
+    /// List the devices that hold a place of a voucher.
+    Devices {
+        /// User name or code
+        name: String,
+        /// As JSON, one line each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give back the place of a device, as when a telephone changed its MAC address; it is not online any more.
+    Release {
+        /// User name or code
+        name: String,
+        /// MAC address of the device
+        mac: String,
+    },
     /// Print tickets: plain text for a printer of 80 mm, or a sheet with QR codes that log in.
     Print {
         /// User names or codes; none: all that --search and --status choose
@@ -168,6 +183,16 @@ pub(super) async fn run(config: Config, verb: Verb) -> anyhow::Result<()> {
         Verb::Disable { name } => table(&config, &Order::SwitchVoucher { username: name, enabled: false }, false).await,
         Verb::Enable { name } => table(&config, &Order::SwitchVoucher { username: name, enabled: true }, false).await,
         Verb::Extend { name, by } => table(&config, &Order::ExtendVoucher { username: name, by }, false).await,
+        Verb::Devices { name, json } => {
+            let cells = |row: &serde_json::Value| {
+                let cell = |key: &str| or_dash(row[key].as_str());
+                let online = if row["online"] == true { "yes" } else { "no" };
+                vec![cell("mac"), cell("first"), cell("last"), online.to_owned()]
+            };
+            let heads = ["MAC", "FIRST LOGIN", "LAST LOGIN", "ONLINE"];
+            show(&config, &Order::VoucherDevices { username: name }, json, &heads, cells).await
+        }
+        Verb::Release { name, mac } => command(&config, &Order::ReleaseDevice { username: name, mac }).await,
         Verb::Print { names, search, status, html, hotspot, output } => {
             let what = print::Choice { names, search, status };
             print::run(&config, what, html, hotspot.as_deref(), output.as_deref()).await

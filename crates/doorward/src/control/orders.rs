@@ -45,6 +45,8 @@ pub enum Order {
     RemoveUnusedVouchers { created_before: Option<String>, note: Option<String> },
     SwitchVoucher { username: String, enabled: bool },
     ExtendVoucher { username: String, by: String },
+    VoucherDevices { username: String },
+    ReleaseDevice { username: String, mac: String },
     ListHotspots,
     CreateHotspot { name: String, form: HotspotForm, settings: Option<Box<HotspotSettings>> },
     SetHotspot { name: String, form: HotspotForm },
@@ -132,6 +134,21 @@ pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> R
         Order::ExtendVoucher { username, by } => {
             let changed = app.extend_voucher(&username, valid_for(&by)?, None).await?;
             changed_voucher(app, changed.now(), answer).await
+        }
+        Order::VoucherDevices { username } => {
+            let time = |ms: i64| local_time(ms, &app.settings().zone);
+            for slot in app.voucher_devices(&username).await? {
+                let (first, last) = (time(slot.first_ms), time(slot.last_ms));
+                let row = json!({ "mac": slot.mac.to_string(), "first": first, "last": last, "online": slot.online });
+                answer.row(&row).await?;
+            }
+            Ok(())
+        }
+        Order::ReleaseDevice { username, mac } => {
+            match app.release_device(&username, parsed(&mac, "MAC address")?).await? {
+                true => Ok(()),
+                false => wrong(format!("{mac} holds no place of {username}")),
+            }
         }
         Order::ListHotspots => {
             let hotspots = app.hotspots().borrow().clone();

@@ -115,7 +115,9 @@ impl Site {
         } else {
             self.networks.iter().any(|net| net.contains(&client))
         };
-        near && self.app.hosts().hotspot_of(client).is_none()
+        // Behind another router the WAN's neighbours have private addresses too.
+        let by_wan = self.networks.is_empty() && self.app.is_by_wan(client);
+        near && !by_wan && self.app.hosts().hotspot_of(client).is_none()
     }
 }
 

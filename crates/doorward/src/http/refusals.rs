@@ -15,7 +15,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses that are remembered; beyond that, the oldest is forgotten.
 const MOST_ADDRESSES: usize = 16_384;
 
-/// Refused requests by address; IPv6 by /64, which is one subscriber's.
+/// Refused requests by address; public IPv6 by /64, which is one subscriber's.
 #[derive(Debug)]
 pub(super) struct Refusals {
     /// Refusals within a minute, after which an address is not heard for a minute.
@@ -85,6 +85,8 @@ impl Refusals {
 fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
+        // On a LAN a /64 is everybody.
+        IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => IpAddr::V6(v6),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
     }
 }

@@ -107,6 +107,10 @@ impl<K: Kernel> Task<K> {
         let mut failed = BTreeSet::new();
         // Those of delta passes that ran meanwhile stand: this pass leaves their keys alone.
         self.failures.retain(|key, _| self.touched.contains(key));
+        // What came in while the kernel was read goes first.
+        if self.ready {
+            self.attend().await;
+        }
         for slice in changes.chunks(SLICE) {
             let left: Vec<Change> = slice.iter().filter(|c| !self.touched.contains(&c.key())).cloned().collect();
             self.apply(&left, &mut failed, Some(&mut sections)).await;

@@ -132,8 +132,9 @@ impl Refusal {
             Self::Closed(Closed::Disabled | Closed::Expired) => Some("expired"),
             Self::Closed(Closed::NotYet) => Some("not yet valid"),
             Self::Closed(Closed::Spent) | Self::Slots(_) | Self::TooSoon => Some("limit reached"),
+            Self::Elsewhere | Self::NoMark => Some("limit reached"),
             // Who wanted in looks again, and then knows why not.
-            Self::Gone | Self::Elsewhere | Self::NoMark => None,
+            Self::Gone => None,
         }
     }
 }

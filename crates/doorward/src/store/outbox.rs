@@ -103,7 +103,7 @@ impl Store {
             let done = sqlx::query(
                 "INSERT INTO outbox (gateway_id, channel, message, tries, next_try_ms, created_ms, expires_ms)
                  SELECT $1, $2, $3, 0, $4, $4, $5
-                 WHERE (SELECT COUNT(*) FROM outbox WHERE gateway_id = $1) < $6",
+                 WHERE (SELECT COUNT(*) FROM outbox WHERE gateway_id = $1 AND expires_ms > $4) < $6",
             )
             .bind(gateway)
             .bind(channel.as_str())

@@ -16,10 +16,11 @@ use crate::{
     name::IfName,
 };
 
-/// Entries of the neighbour table (`gc_thresh` 1 to 3): untouched below the first, refused above the last. 10,000 guests
-/// are a normal day; each may have an IPv4 address, a link-local one and eight others.
-const NEIGHBOURS_V4: [u64; 3] = [16_384, 32_768, 65_536];
-const NEIGHBOURS_V6: [u64; 3] = [65_536, 131_072, 262_144];
+/// Entries of the neighbour table (`gc_thresh` 2 and 3): collected hastily above the first, refused above the last.
+/// 10,000 guests are a normal day; each may have an IPv4 address, a link-local one and eight others. `gc_thresh1` stays
+/// low: below it the kernel never forgets who left, and nobody would hear of it.
+const NEIGHBOURS_V4: [u64; 2] = [32_768, 65_536];
+const NEIGHBOURS_V6: [u64; 2] = [131_072, 262_144];
 
 pub(super) fn hotspot_rules(hotspot: &Hotspot) -> HotspotRules {
     let mut portal_ports = vec![PORTAL_PORT];
@@ -36,8 +37,8 @@ pub(super) fn hotspot_rules(hotspot: &Hotspot) -> HotspotRules {
 }
 
 pub(super) fn neighbour_tables() -> impl Iterator<Item = Item> {
-    let table = |key: fn(u8) -> SysctlKey, sizes: [u64; 3]| {
-        (1_u8..).zip(sizes).map(move |(step, value)| Item::Sysctl(Sysctl { key: key(step), value }))
+    let table = |key: fn(u8) -> SysctlKey, sizes: [u64; 2]| {
+        (2_u8..).zip(sizes).map(move |(step, value)| Item::Sysctl(Sysctl { key: key(step), value }))
     };
     table(SysctlKey::NeighboursV4, NEIGHBOURS_V4).chain(table(SysctlKey::NeighboursV6, NEIGHBOURS_V6))
 }

@@ -23,7 +23,7 @@ impl Eq for Skeleton {}
 
 impl Skeleton {
     /// Changes whenever the rendering of the same rules does, so that an upgrade renders them anew.
-    const RENDERING: u32 = 3;
+    const RENDERING: u32 = 4;
 
     /// A skeleton to be rendered.
     #[must_use]

@@ -103,7 +103,7 @@ impl App {
     }
 
     /// Gives back a device's slot and ends its sessions by that grant.
-    pub(super) async fn release(&self, grant: GrantId, mac: Mac) -> Result<(), store::Error> {
+    pub(in crate::app) async fn release(&self, grant: GrantId, mac: Mac) -> Result<(), store::Error> {
         let ended = self.store().release_slot(grant, mac, now_ms()).await?;
         self.left(&ended, &[grant]).await;
         Ok(())

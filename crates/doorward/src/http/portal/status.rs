@@ -50,7 +50,12 @@ pub(super) async fn front(State(site): State<Site>, visit: Visit, uri: Uri) -> R
         Standing::Online => online(&site, &visit, &device).await,
         Standing::Captive | Standing::Blocked => {
             if let Ok(name) = query.line("u", MOST_CODE) {
-                return voucher::prefilled(&site, &visit, name.to_owned(), query.shown("p", MOST_CODE));
+                return voucher::prefilled(
+                    &site,
+                    &visit,
+                    name.to_owned(),
+                    query.raw("p").chars().filter(|c| !c.is_control()).take(MOST_CODE).collect(),
+                );
             }
             if site.silent.patiently(&site.app, visit.settings().silent_return, &device).await {
                 return plain::see(&visit, "/");

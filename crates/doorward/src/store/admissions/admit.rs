@@ -291,7 +291,7 @@ impl Store {
                     // Somebody else got it at this very moment.
                     return Err(Error::Taken(Field::SessionAddress));
                 }
-                if !matches!(by, By::Silent) {
+                if !matches!(by, By::Silent | By::Grace { .. }) {
                     log_login!(c, gateway, hotspot, now_ms, found.method, &found.login, mac, address, None);
                 }
                 let grant_ends_ms = match (&found.grant, &new) {

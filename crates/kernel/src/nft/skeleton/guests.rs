@@ -71,6 +71,10 @@ const NTP_EACH_BURST: u32 = 8;
 const NTP_ALL_PER_SECOND: u64 = 200;
 const NTP_ALL_BURST: u32 = 400;
 
+/// ICMP about flows of guests who are not logged in, for all together.
+const RELATED_PER_SECOND: u64 = 20;
+const RELATED_BURST: u32 = 40;
+
 pub(super) fn rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
     let mut all = redirect_rules(hotspots);
     all.extend(host_rules(hotspots));
@@ -198,15 +202,7 @@ fn online_rules() -> Vec<Rule> {
 
 /// A device that needs no login: no limits, but its own addresses only.
 fn allowed_rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for hotspot in hotspots {
-        let subnets = [Some(IpNet::V4(hotspot.address)), hotspot.address_ipv6.map(IpNet::V6)];
-        for (version, subnet) in VERSIONS.into_iter().zip(subnets) {
-            let here = of_version(at(ALLOWED, hotspot), version);
-            let foreign = subnet.into_iter().fold(here, |r, net| r.match_saddr_not(net.network(), net.prefix_len()));
-            rules.push(goto(foreign, REJECT));
-        }
-    }
+    let mut rules = own_addresses(ALLOWED, hotspots);
     let source = [PacketField::Ip4Saddr, PacketField::Ip6Saddr];
     let passing = |(field, version): (PacketField, Version)| {
         rule(ALLOWED).update_in_set(field, Member::Passing(version).name(), None)
@@ -217,25 +213,32 @@ fn allowed_rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
     rules
 }
 
+/// Whoever sends from an address that is not of its hotspot is refused.
+fn own_addresses(chain: &str, hotspots: &[HotspotRules]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for hotspot in hotspots {
+        let subnets = [Some(IpNet::V4(hotspot.address)), hotspot.address_ipv6.map(IpNet::V6)];
+        for (version, subnet) in VERSIONS.into_iter().zip(subnets) {
+            let here = of_version(at(chain, hotspot), version);
+            let foreign = subnet.into_iter().fold(here, |r, net| r.match_saddr_not(net.network(), net.prefix_len()));
+            rules.push(goto(foreign, REJECT));
+        }
+    }
+    rules
+}
+
 /// Who is not logged in: the walled garden and the time, by a WAN. All else is refused, so that nobody waits.
 fn captive_rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
     let garden = |(field, version): (PacketField, Version)| {
         rule(CAPTIVE).match_concat_in_set(&[field, PacketField::TcpDport], Member::Garden(version).name()).accept()
     };
-    let each = LimitExpr::packets(NTP_EACH_PER_MINUTE, LimitUnit::Minute).burst(NTP_EACH_BURST);
-    let all = LimitExpr::packets(NTP_ALL_PER_SECOND, LimitUnit::Second).burst(NTP_ALL_BURST);
     let clock = |(field, version): (PacketField, Version)| {
-        let asks =
-            DynsetExpr::new(DynsetOp::Update, Member::Clock(version).name(), Register::R0).statement(each.clone());
-        plain_time(rule(CAPTIVE), version)
-            .match_udp_dport(NTP)
-            .dynset(field, asks)
-            .expr(Expr::Limit(all.clone()))
-            .accept()
+        clock_rate(plain_time(rule(CAPTIVE), version).match_udp_dport(NTP), field, version).accept()
     };
     let destination = [PacketField::Ip4Daddr, PacketField::Ip6Daddr];
     let source = [PacketField::Ip4Saddr, PacketField::Ip6Saddr];
-    let mut rules = vec![goto(not_to(rule(CAPTIVE), WANS), REJECT)];
+    let mut rules = own_addresses(CAPTIVE, hotspots);
+    rules.push(goto(not_to(rule(CAPTIVE), WANS), REJECT));
     rules.extend(destination.into_iter().zip(VERSIONS).map(garden));
     rules.extend(source.into_iter().zip(VERSIONS).map(clock));
     for hotspot in hotspots {
@@ -244,6 +247,14 @@ fn captive_rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
     }
     rules.push(goto(rule(CAPTIVE), REJECT));
     rules
+}
+
+/// At most so many packets from or to the guest that `field` names, and for all together.
+fn clock_rate(rule: Rule, field: PacketField, version: Version) -> Rule {
+    let each = LimitExpr::packets(NTP_EACH_PER_MINUTE, LimitUnit::Minute).burst(NTP_EACH_BURST);
+    let all = LimitExpr::packets(NTP_ALL_PER_SECOND, LimitUnit::Second).burst(NTP_ALL_BURST);
+    let counted = DynsetExpr::new(DynsetOp::Update, Member::Clock(version).name(), Register::R0).statement(each);
+    rule.dynset(field, counted).expr(Expr::Limit(all))
 }
 
 /// A packet of UDP as long as a plain request or answer of NTP.
@@ -306,13 +317,19 @@ fn answer_rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
     };
     rules.extend(known(ANSWERS, Member::Granted).map(|rule| goto(rule, DOWN)));
     rules.extend(known(ANSWERS, Member::Passing).map(Rule::accept));
-    for (field, version) in source.into_iter().zip(VERSIONS) {
+    for ((field, version), (to, _)) in source.into_iter().zip(VERSIONS).zip(destination.iter().copied()) {
         let garden = Member::Garden(version).name();
         rules.push(rule(ANSWERS).match_concat_in_set(&[field, PacketField::TcpSport], garden).accept());
-        rules.push(plain_time(rule(ANSWERS), version).match_udp_sport(NTP).accept());
+        // At the rate at which they may be asked for: no more comes back than was asked.
+        let answer = plain_time(rule(ANSWERS), version).match_udp_sport(NTP);
+        rules.push(clock_rate(answer, to, version).accept());
     }
-    // How large a packet may be on the way to the garden.
-    let related = |protocol| rule(ANSWERS).match_ct_state(CtState::RELATED).match_l4proto(protocol).accept();
+    // How large a packet may be on the way to the garden; few, as anybody can make them say more.
+    let few = LimitExpr::packets(RELATED_PER_SECOND, LimitUnit::Second).burst(RELATED_BURST);
+    let related = |protocol| {
+        let rule = rule(ANSWERS).match_ct_state(CtState::RELATED).match_l4proto(protocol);
+        rule.expr(Expr::Limit(few.clone())).accept()
+    };
     rules.extend([related(ICMP), related(ICMPV6), rule(ANSWERS).drop()]);
 
     rules.extend(known(LAN_ANSWERS, Member::Granted).map(Rule::accept));
