@@ -64,9 +64,9 @@ const LINK_MESSAGES: [u8; 6] = [131, 132, 133, 135, 136, 143];
 const NTP_UDP_BYTES: u16 = 56;
 const NTP_IPV4_BYTES: u16 = 76;
 
-/// Each captive device may ask for the time so often.
-const NTP_EACH_PER_MINUTE: u64 = 30;
-const NTP_EACH_BURST: u32 = 8;
+/// Packets of time from and to each captive device: 30 questions a minute with their answers.
+const NTP_EACH_PER_MINUTE: u64 = 60;
+const NTP_EACH_BURST: u32 = 16;
 /// And all of them together.
 const NTP_ALL_PER_SECOND: u64 = 200;
 const NTP_ALL_BURST: u32 = 400;
