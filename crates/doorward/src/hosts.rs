@@ -274,12 +274,26 @@ impl Hosts {
         }
     }
 
-    /// Puts the leases that there are now. A device whose lease ended is not listed for that address any more.
-    pub fn set_leases(&self, leases: HashMap<Ipv4Addr, Lease>) {
+    /// Puts the leases that there are now. Who got one is there; who let one end, and is not online, is not listed for
+    /// that address any more.
+    pub fn set_leases(&self, leases: HashMap<Ipv4Addr, Lease>, now_ms: i64) {
         let mut inner = self.write();
         let ended: Vec<Ipv4Addr> = inner.leases.keys().filter(|lent| !leases.contains_key(lent)).copied().collect();
+        let is_new = |(address, lease): &(&Ipv4Addr, &Lease)| inner.leases.get(*address) != Some(*lease);
+        let lent: Vec<(Ipv4Addr, Mac)> = leases.iter().filter(is_new).map(|(a, lease)| (*a, lease.mac)).collect();
         inner.leases = leases;
-        ended.into_iter().for_each(|address| inner.forget(IpAddr::V4(address)));
+        for address in ended.into_iter().map(IpAddr::V4) {
+            let host = inner.by_address.get(&address).and_then(|key| inner.hosts.get(key));
+            if host.is_some_and(|host| host.online.is_none()) {
+                inner.forget(address);
+            }
+        }
+        drop(inner);
+        for (address, mac) in lent {
+            if let Some(hotspot) = self.hotspot_of(IpAddr::V4(address)) {
+                self.seen(hotspot.id, mac, IpAddr::V4(address), now_ms);
+            }
+        }
     }
 
     /// Who borrowed an address.
@@ -391,6 +405,18 @@ mod tests {
         assert_eq!(host.first_seen_ms, 8);
         host.addresses.iter().for_each(|address| hosts.gone(*address));
         assert!(hosts.all().is_empty());
+    }
+
+    #[test]
+    fn a_lease_shows_and_its_end_hides_who_is_not_online() {
+        let hosts = Hosts::default();
+        hosts.set_hotspots(vec![hotspot()]);
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let lease = Lease { mac, host_name: "phone".to_owned(), expires_ms: 100 };
+        hosts.set_leases([(Ipv4Addr::new(10, 30, 0, 7), lease)].into(), 5);
+        assert_eq!(hosts.find(at("10.30.0.7")).map(|host| (host.mac, host.first_seen_ms)), Some((mac, 5)));
+        hosts.set_leases(HashMap::new(), 101);
+        assert_eq!(hosts.find(at("10.30.0.7")), None);
     }
 
     #[test]

@@ -189,7 +189,7 @@ async fn a_new_address_of_an_online_device_is_admitted_and_not_that_of_another()
     assert!(rig.kernel.item(Key::Device(strange, device.mac)).is_none(), "an IPv4 address that nobody lent it");
     let lease = doorward::hosts::Lease { mac: device.mac, host_name: String::new(), expires_ms: i64::MAX };
     let IpAddr::V4(v4) = strange else { unreachable!("made from four bytes") };
-    rig.app.hosts().set_leases([(v4, lease)].into());
+    rig.app.hosts().set_leases([(v4, lease)].into(), clock::now_ms());
     soon("a lent address is admitted", || rig.kernel.item(Key::Device(strange, device.mac)).is_some()).await;
     soon("in the place of the old one", || !rig.passes(&device)).await;
     assert!(rig.passes(&other));

@@ -10,7 +10,10 @@ use std::{
 
 use doorward_policy::guest::Mac;
 
-use crate::hosts::{Hosts, Lease};
+use crate::{
+    clock,
+    hosts::{Hosts, Lease},
+};
 
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -61,7 +64,7 @@ pub(super) async fn watch(file: PathBuf, hosts: Hosts) {
         {
             seen = read;
             known = with_earlier_names(leases, &known);
-            hosts.set_leases(known.clone());
+            hosts.set_leases(known.clone(), clock::now_ms());
         }
         tokio::time::sleep(EVERY).await;
     }

@@ -76,7 +76,7 @@ async fn hosts_of_all_kinds(database: Database) {
     app.hosts().seen(hotspot, mac(62), "fd30::62".parse().unwrap(), now_ms());
     let lease = |n, name: &str| Lease { mac: mac(n), host_name: name.to_owned(), expires_ms: now_ms() + 1000 };
     let leases = [([10, 30, 0, 57].into(), lease(57, "phone-7")), ([10, 30, 0, 58].into(), lease(99, "another's"))];
-    app.hosts().set_leases(HashMap::from(leases));
+    app.hosts().set_leases(HashMap::from(leases), doorward::clock::now_ms());
     desk.gateway.kernel.set_counter(Counter::SessionDown(online.session), 9, 734_003_200);
     let json = desk.ok(json!({ "action": "get_guest_hosts" })).await;
     assert_shape!("hotspot_get_guest_hosts", hide_times(json));

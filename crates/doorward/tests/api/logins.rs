@@ -215,11 +215,11 @@ async fn an_address_is_the_lessees(database: Database) {
     let std::net::IpAddr::V4(address) = owner.address else { panic!("IPv4") };
     let lease = |mac| [(address, Lease { mac, host_name: String::new(), expires_ms: i64::MAX })].into();
     gateway.app.log_in_with_voucher(&owner, "guest107", "tulip-4402").await.unwrap();
-    gateway.app.hosts().set_leases(lease(owner.mac));
+    gateway.app.hosts().set_leases(lease(owner.mac), doorward::clock::now_ms());
     let refused = gateway.app.log_in_with_voucher(&other, "guest107", "tulip-4402").await;
     assert_eq!(refused, Err(Denied::Elsewhere));
     assert!(is_online(&gateway, &owner));
-    gateway.app.hosts().set_leases(lease(other.mac));
+    gateway.app.hosts().set_leases(lease(other.mac), doorward::clock::now_ms());
     gateway.app.log_in_with_voucher(&other, "guest107", "tulip-4402").await.unwrap();
     assert!(gateway.kernel.item(Key::Device(other.address, other.mac)).is_some());
     assert!(gateway.kernel.item(Key::Device(owner.address, owner.mac)).is_none(), "one device an address");
