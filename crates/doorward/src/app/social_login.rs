@@ -154,6 +154,9 @@ impl Social {
     fn leave(&self, state: String, leaving: Leaving) {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         let Away { by_state, order } = &mut *away;
+        // A device is at the provider once: it cannot push others out.
+        by_state.retain(|_, one| (one.hotspot, one.mac) != (leaving.hotspot, leaving.mac));
+        order.retain(|state| by_state.contains_key(state));
         while let Some(oldest) = order.front() {
             let is_old = by_state.get(oldest).is_none_or(|one| leaving.since.duration_since(one.since) >= AT_PROVIDER);
             if !is_old && order.len() < MOST_AWAY {
@@ -162,8 +165,6 @@ impl Social {
             by_state.remove(oldest);
             order.pop_front();
         }
-        // A device is at the provider once: it cannot push others out.
-        by_state.retain(|_, one| (one.hotspot, one.mac) != (leaving.hotspot, leaving.mac));
         by_state.insert(state.clone(), leaving);
         order.push_back(state);
     }
@@ -209,23 +210,30 @@ mod tests {
         let device =
             |n: u8| Device { hotspot: HotspotId(1), mac: Mac([2, 0, 0, 0, 0, n]), address: [10, 0, 0, n].into() };
         let (social, start) = (Social::default(), Instant::now());
-        let leaving = || Leaving {
+        let leaving_as = |mac: Mac| Leaving {
             hotspot: HotspotId(1),
-            mac: device(1).mac,
+            mac,
             verifier: PkceCodeVerifier::new("v".to_owned()),
             back: String::new(),
             answers: Answers { comments: Default::default(), terms_version: String::new(), marketing: None },
             since: start,
         };
+        let leaving = || leaving_as(device(1).mac);
         social.leave("a".to_owned(), leaving());
         assert!(social.back("a", &device(2), start).is_none());
         assert!(social.back("b", &device(1), start).is_none());
         assert!(social.back("a", &device(1), start + AT_PROVIDER).is_none());
         assert!(social.back("a", &device(1), start).is_some());
         assert!(social.back("a", &device(1), start).is_none(), "once");
-        for n in 0..5000 {
-            social.leave(n.to_string(), leaving());
+        for n in 0..5000_u16 {
+            let [high, low] = n.to_be_bytes();
+            social.leave(n.to_string(), leaving_as(Mac([2, 0, 0, 1, high, low])));
         }
-        assert_eq!(social.away.lock().unwrap().by_state.len(), MOST_AWAY);
+        for n in 0..5000 {
+            social.leave(format!("again {n}"), leaving());
+        }
+        let away = social.away.lock().unwrap();
+        assert_eq!((away.by_state.len(), away.order.len()), (MOST_AWAY, MOST_AWAY));
+        assert!(away.by_state.contains_key("4999"), "one device pushes nobody out");
     }
 }
