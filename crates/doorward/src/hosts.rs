@@ -290,8 +290,10 @@ impl Hosts {
         }
         drop(inner);
         for (address, mac) in lent {
-            if let Some(hotspot) = self.hotspot_of(IpAddr::V4(address)) {
-                self.seen(hotspot.id, mac, IpAddr::V4(address), now_ms);
+            // Who really sends with an address, the neighbour table says.
+            let address = IpAddr::V4(address);
+            if let Some(hotspot) = self.hotspot_of(address).filter(|_| self.find(address).is_none()) {
+                self.seen(hotspot.id, mac, address, now_ms);
             }
         }
     }
