@@ -9,6 +9,8 @@
 //! Clients are out on the internet, as they are in life: tunnel packets and what comes out of the tunnel pass the same
 //! WAN interface of the gateway.
 
+use std::net::IpAddr;
+
 use crate::{
     client::Client,
     host::{Host, cable},
@@ -89,23 +91,27 @@ impl World {
 impl World {
     /// Counts IP bytes, headers included, that come from the gateway's WAN to the internet and match.
     pub fn count_arrivals(&self, matching: &str) -> Count {
-        Count::of(&self.internet, "prerouting", &format!("iifname gw {matching}"))
+        Count::of(&self.internet, "prerouting", &[format!("iifname gw {matching}")])
     }
 
-    /// Counts IP bytes that the gateway's forwarding lets through, after Doorward has had its say.
-    pub fn count_forwarded(&self, matching: &str) -> Count {
-        Count::of(&self.gateway, "forward", matching)
+    /// Counts IP bytes to and from a client's tunnel address that the gateway's forwarding lets through, after Doorward
+    /// has had its say.
+    pub fn count_forwarded(&self, client: IpAddr) -> Count {
+        Count::of(&self.gateway, "forward", &[format!("ip saddr {client}"), format!("ip daddr {client}")])
     }
 }
 
-/// A counter of packets, in a table of the lab's own.
+/// A counter of packets, in a table of the lab's own. A host has one; the next takes its place.
 pub struct Count(Host);
 
 impl Count {
-    fn of(host: &Host, hook: &str, matching: &str) -> Self {
+    fn of(host: &Host, hook: &str, matches: &[String]) -> Self {
         host.run("nft add table inet lab");
         host.run(&format!("nft add chain inet lab count {{ type filter hook {hook} priority 50 ; }}"));
-        host.run(&format!("nft add rule inet lab count {matching} counter"));
+        host.run("nft flush chain inet lab count");
+        for matching in matches {
+            host.run(&format!("nft add rule inet lab count {matching} counter"));
+        }
         Self(host.clone())
     }
 
