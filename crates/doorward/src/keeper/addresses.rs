@@ -20,8 +20,6 @@ use crate::{
 
 /// How often addresses are looked for that a device had before it came online, or made itself since.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Events that are taken at once before the addresses of online devices are looked at.
-const BATCH: usize = 256;
 /// Wait after the neighbour table could not be read.
 const RETRY: Duration = Duration::from_secs(1);
 /// An address that the store refused is not offered again for so long.
@@ -49,7 +47,7 @@ struct Follower {
     reconcile: reconcile::Handle,
     refused: HashSet<(SessionId, IpAddr)>,
     forgiven: Instant,
-    /// When strays were last looked for.
+    /// When all devices were last looked at.
     looked: Instant,
 }
 
@@ -68,16 +66,13 @@ impl Follower {
             }
             hotspots.mark_unchanged();
             loop {
-                if self.looked.elapsed() >= LOOK_EVERY
-                    && hotspots.borrow().iter().any(|h| h.hotspot.address_ipv6.is_some())
-                {
-                    match neighbours.strays().await {
-                        Ok(strays) => strays.into_iter().for_each(|(address, mac)| self.note_stray(address, mac)),
-                        Err(error) => return error,
+                // Whatever happens in between: a look goes through all devices.
+                if self.looked.elapsed() >= LOOK_EVERY {
+                    if let Err(error) = self.look(&mut neighbours).await {
+                        return error;
                     }
                     self.looked = Instant::now();
                 }
-                self.admit().await;
                 tokio::select! {
                     neighbour = neighbours.next() => self.note(&neighbour),
                     changed = hotspots.changed() => {
@@ -86,16 +81,20 @@ impl Follower {
                         }
                         break;
                     }
-                    () = tokio::time::sleep(LOOK_EVERY) => continue,
-                }
-                for _ in 0..BATCH {
-                    match tokio::time::timeout(Duration::ZERO, neighbours.next()).await {
-                        Ok(neighbour) => self.note(&neighbour),
-                        Err(_) => break,
-                    }
+                    () = tokio::time::sleep(LOOK_EVERY.saturating_sub(self.looked.elapsed())) => {}
                 }
             }
         }
+    }
+
+    async fn look(&mut self, neighbours: &mut Neighbours) -> Result<(), doorward_kernel::Error> {
+        if self.app.hotspots().borrow().iter().any(|record| record.hotspot.address_ipv6.is_some()) {
+            for (address, mac) in neighbours.strays().await? {
+                self.note_stray(address, mac);
+            }
+        }
+        self.admit().await;
+        Ok(())
     }
 
     fn note(&self, neighbour: &Neighbour) {
