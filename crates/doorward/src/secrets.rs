@@ -13,6 +13,8 @@ pub use api_key::ApiKey;
 pub use master_key::{MasterKey, Place};
 pub use password::{hash_password, verify_password};
 
+use std::fmt::Write as _;
+
 use doorward_policy::{
     account::Password,
     key::{PresharedKey, PrivateKey},
@@ -66,6 +68,21 @@ pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(Error::Random)?;
     Ok(bytes)
+}
+
+/// Random bytes as lower-case hexadecimal characters, two for each; nothing else holds them afterwards.
+fn random_hex<const BYTES: usize>() -> Result<String, Error> {
+    let bytes = Zeroizing::new(random::<BYTES>()?);
+    let mut text = String::with_capacity(2 * BYTES);
+    for b in bytes.iter() {
+        let _infallible = write!(text, "{b:02x}");
+    }
+    Ok(text)
+}
+
+/// Whether a text is so many lower-case hexadecimal characters.
+fn is_hex(text: &str, len: usize) -> bool {
+    text.len() == len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Letters and digits that cannot be mistaken for one another.

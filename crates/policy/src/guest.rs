@@ -25,12 +25,6 @@ impl Mac {
     pub fn is_device(self) -> bool {
         self.0[0] & 1 == 0 && self.0 != [0; 6]
     }
-
-    /// Whether the device made it up itself, as phones do for privacy (the locally administered bit).
-    #[must_use]
-    pub fn is_random(self) -> bool {
-        self.0[0] & 2 != 0
-    }
 }
 
 impl FromStr for Mac {
@@ -316,8 +310,6 @@ mod tests {
         for text in bad.into_iter().chain(["00:00:00:00:00:00", "01:00:5e:00:00:01", "02:00-5e:10:00:07", "é2:00"]) {
             assert!(text.parse::<Mac>().is_err(), "{text}");
         }
-        assert!("02:00:5e:10:00:07".parse::<Mac>().is_ok_and(Mac::is_random));
-        assert!("98:01:A7:CB:BB:00".parse::<Mac>().is_ok_and(|mac| !mac.is_random()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Access hashes: what authorises a program on the VPN API (section 1.2 of its specification).
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -22,20 +22,13 @@ impl AccessHash {
     /// # Errors
     /// [`Error::Random`] where the system has no random numbers.
     pub fn generate() -> Result<Self, Error> {
-        let mut bytes = super::random::<{ LEN / 2 }>()?;
-        let mut text = String::with_capacity(LEN);
-        for b in bytes {
-            let _infallible = write!(text, "{b:02x}");
-        }
-        bytes.zeroize();
-        Ok(Self(text))
+        super::random_hex::<{ LEN / 2 }>().map(Self)
     }
 
     /// Takes 80 lower-case hexadecimal characters.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let fine = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        (text.len() == LEN && text.bytes().all(fine)).then(|| Self(text.to_owned()))
+        super::is_hex(text, LEN).then(|| Self(text.to_owned()))
     }
 
     /// The hash itself.
