@@ -1,10 +1,14 @@
 //! Connection tracking: flows of those who lost their grant are forgotten, in both directions; and of those who got one,
 //! what was led to the portal.
 
+mod release;
+
 use std::{collections::BTreeSet, net::IpAddr};
 
 use doorward_policy::{item::ForwardKey, vpn_server::Protocol};
 use nlink::netlink::{AttrIter, MessageBuilder};
+
+pub(crate) use release::Releases;
 
 use crate::{Error, requests::Requests};
 
@@ -35,6 +39,13 @@ impl Doomed {
     pub(crate) fn captive(&mut self, address: IpAddr, gateways: impl IntoIterator<Item = IpAddr>) {
         self.captives.insert(address);
         self.gateways.extend(gateways);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.addresses.extend(other.addresses);
+        self.forwards.extend(other.forwards);
+        self.captives.extend(other.captives);
+        self.gateways.extend(other.gateways);
     }
 
     fn has(&self, flow: &Flow) -> bool {

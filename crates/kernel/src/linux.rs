@@ -16,7 +16,7 @@ use nlink::netlink::{Connection, Protocol, Route};
 
 use crate::{
     Error, Event, Host, Kernel,
-    conntrack::{self, Doomed},
+    conntrack::{self, Doomed, Releases},
     guest_net,
     link::{self, Links},
     nft::{Nft, NftOwner},
@@ -48,6 +48,7 @@ pub struct Linux {
     route: Connection<Route>,
     requests: Requests,
     conntrack: Requests,
+    releases: Releases,
     nft: Nft,
     tunnels: Tunnels,
     originals: Originals,
@@ -69,8 +70,12 @@ impl Linux {
         let failed = |e| Error::caused("open a netlink socket for interfaces and routes", e);
         let route = Connection::<Route>::new().map_err(failed)?;
         let requests = Requests::open(Protocol::Route).map_err(failed)?;
-        let conntrack = Requests::open(Protocol::Netfilter)
-            .map_err(|e| Error::caused("open a netlink socket for connection tracking", e))?;
+        let tracking = || {
+            Requests::open(Protocol::Netfilter)
+                .map_err(|e| Error::caused("open a netlink socket for connection tracking", e))
+        };
+        let conntrack = tracking()?;
+        let releases = Releases::start(tracking()?);
         let owned = match config.nft_owner {
             NftOwner::Auto => probe.nft_owner == Offer::Yes,
             NftOwner::Off => false,
@@ -83,6 +88,7 @@ impl Linux {
             route,
             requests,
             conntrack,
+            releases,
             nft,
             tunnels: Tunnels::new(config.tunnels),
             originals: Originals::open(&config.state_dir)?,

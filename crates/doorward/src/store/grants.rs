@@ -213,10 +213,11 @@ impl Store {
     pub async fn may_return(&self, hotspot: HotspotId, mac: Mac, now_ms: i64) -> Result<bool, Error> {
         let gateway = self.gateway();
         let found: Option<i64> = on_reader!(self.db(), |c| {
+            // A cross join, so that SQLite begins with the device: every captive device asks this.
             sqlx::query_scalar(
-                "SELECT g.id FROM grant_devices d JOIN grants g ON g.id = d.grant_id
-                 WHERE d.mac = $3 AND d.hotspot_id = $2 AND d.silent AND g.gateway_id = $1 AND g.enabled
-                     AND NOT g.spent AND g.starts_ms <= $4 AND (g.ends_ms IS NULL OR g.ends_ms > $4) LIMIT 1",
+                "SELECT g.id FROM grant_devices d CROSS JOIN grants g
+                 WHERE g.id = d.grant_id AND d.mac = $3 AND d.hotspot_id = $2 AND d.silent AND g.gateway_id = $1
+                     AND g.enabled AND NOT g.spent AND g.starts_ms <= $4 AND (g.ends_ms IS NULL OR g.ends_ms > $4) LIMIT 1",
             )
             .bind(gateway)
             .bind(hotspot.0)

@@ -54,14 +54,17 @@ impl Linux {
         // With those of earlier changes whose flows could not be deleted then.
         let mut doomed = std::mem::take(&mut self.doomed);
         let mut dooming = Vec::new();
+        let mut released = Doomed::default();
         for (place, (change, result)) in changes.iter().zip(&results).enumerate() {
             if result.is_ok() && doom(change, &mut doomed) {
                 dooming.push(place);
             }
             if let (Ok(()), Change::Add(Item::Device(address, _, _))) = (result, change) {
-                doomed.captive(*address, self.gateways());
-                dooming.push(place);
+                released.captive(*address, self.gateways());
             }
+        }
+        if !released.is_empty() && self.probe.conntrack.usable() {
+            self.releases.add(released);
         }
         if !doomed.is_empty()
             && self.probe.conntrack.usable()

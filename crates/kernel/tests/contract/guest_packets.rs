@@ -106,7 +106,8 @@ fn what_was_led_to_the_portal_ends_with_the_login() {
         hold(GATEWAY, "login");
         std::thread::sleep(Duration::from_millis(800));
         turn_into(&mut kernel, &mut held, guest_world(&hotspot, [&grant(1)])).await;
-        std::thread::sleep(Duration::from_millis(3_000));
+        // It is forgotten by a task beside the changes.
+        tokio::time::sleep(Duration::from_millis(3_000)).await;
         let read = |file: &str| sh(&format!("cat /run/{file}"));
         assert!(read("pinned").starts_with("one") && !read("pinned").contains("two"), "{}", read("pinned"));
         assert_eq!(read("login"), "one\ntwo\n", "the answer to the login arrives");

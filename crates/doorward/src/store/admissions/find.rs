@@ -43,7 +43,8 @@ macro_rules! lock_grant {
 
 pub(super) use lock_grant;
 
-/// Finds the voucher, person or earlier grant, and takes its rows; evaluates to a `Result<Found, Refusal>`.
+/// Finds the voucher, person or earlier grant, and takes its rows (by cross joins, so that SQLite begins with the device
+/// and not with all grants of the gateway); evaluates to a `Result<Found, Refusal>`.
 macro_rules! find {
     ($c:ident, $gateway:expr, $by:expr, $hotspot:expr, $at:expr, $now_ms:expr) => {
         'find: {
@@ -106,8 +107,8 @@ macro_rules! find {
                 }
                 By::Grace { identity, grant: _, not_since_ms } => {
                     let before: Option<i64> = sqlx::query_scalar(
-                        "SELECT s.id FROM grant_devices d JOIN sessions s ON s.grant_id = d.grant_id
-                             WHERE d.mac = $2 AND s.gateway_id = $1 AND s.mac = $2 AND s.method = 'email'
+                        "SELECT s.id FROM grant_devices d CROSS JOIN sessions s
+                             WHERE s.grant_id = d.grant_id AND d.mac = $2 AND s.gateway_id = $1 AND s.mac = $2 AND s.method = 'email'
                                  AND s.guest_id IS NULL AND s.started_ms > $3 LIMIT 1",
                     )
                     .bind($gateway)
@@ -133,8 +134,8 @@ macro_rules! find {
                     let candidates: Vec<GrantRow> = sqlx::query_as(concat!(
                         "SELECT ",
                         grant_columns!(),
-                        " FROM grant_devices d JOIN grants g ON g.id = d.grant_id
-                              WHERE d.mac = $3 AND d.hotspot_id = $2 AND d.silent AND g.gateway_id = $1
+                        " FROM grant_devices d CROSS JOIN grants g
+                              WHERE g.id = d.grant_id AND d.mac = $3 AND d.hotspot_id = $2 AND d.silent AND g.gateway_id = $1
                               ORDER BY d.last_ms DESC LIMIT 8"
                     ))
                     .bind($gateway)
