@@ -96,13 +96,9 @@ async fn guard(State(site): State<Site>, request: Request) -> Response {
     let Some(client) = client.filter(|client| site.serves(*client)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let answer = async {
-        let _slot = site.slots.acquire().await.ok()?;
-        Some(answer(&site, client, request).await)
-    };
-    match timeout(REQUEST_WAIT, answer).await {
-        Ok(Some(response)) => response,
-        Ok(None) | Err(_) => Refusal::Failed.into_response(),
+    match timeout(REQUEST_WAIT, answer(&site, client, request)).await {
+        Ok(response) => response,
+        Err(_) => Refusal::Failed.into_response(),
     }
 }
 
@@ -138,6 +134,8 @@ async fn answer(site: &Site, client: IpAddr, request: Request) -> Response {
     let Some(parameters) = read(request, switches.get).await else {
         return FAILED.with(StatusCode::PAYLOAD_TOO_LARGE);
     };
+    // Not before the body is there: whoever sends slowly holds up nobody.
+    let Ok(_slot) = site.slots.acquire().await else { return Refusal::Failed.into_response() };
     let Some(given) = parameters.key() else { return NOT_SET.with(StatusCode::OK) };
     if site.wrong_keys.too_many(client, Instant::now()) {
         return WRONG_KEY.with(StatusCode::TOO_MANY_REQUESTS);

@@ -1,7 +1,16 @@
 //! The hotspot API: who is heard, where parameters stand, which message comes first.
 
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{body::Body, extract::ConnectInfo, http::Request};
 use doorward::http::{HttpSettings, local_api_router};
 use serde_json::json;
+use tower::ServiceExt as _;
 
 use crate::{
     databases::Database,
@@ -28,6 +37,7 @@ both_engines!(
     only_from_near,
     the_local_listener_serves_nothing_else,
     headers,
+    slow_bodies_hold_up_nobody,
 );
 
 async fn off_at_first(database: Database) {
@@ -341,4 +351,38 @@ async fn headers(database: Database) {
     // The other API is where it was.
     let answer = desk.gateway.get("/system/status").await;
     assert_eq!(answer.status, 200);
+}
+
+async fn slow_bodies_hold_up_nobody(database: Database) {
+    /// More than are worked on at once.
+    const SLOW: usize = 600;
+    let desk = Desk::start(database).await;
+    let router = local_api_router(desk.gateway.app.clone(), &[]);
+    let post = |body: Body| {
+        let mut request = Request::builder().method("POST").uri("/api/").body(body).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 20, 0, 5], 40_000))));
+        router.clone().oneshot(request)
+    };
+    let slow: Vec<_> = (0..SLOW).map(|_| tokio::spawn(post(Body::new(Never)))).collect();
+    // Until all of them wait.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let body = Body::from(desk.keyed(json!({ "action": "get_voucher_users" })).to_string());
+    let quick = tokio::time::timeout(Duration::from_secs(5), post(body)).await;
+    assert_eq!(quick.expect("nobody is held up").unwrap().status(), 200);
+    slow.into_iter().for_each(|task| task.abort());
+}
+
+/// A body of which nothing ever comes.
+struct Never;
+
+impl http_body::Body for Never {
+    type Data = axum::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        Poll::Pending
+    }
 }
