@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 mod check;
 
+pub(crate) use check::{Checked, line, lines, require};
 pub use check::{Invalid, MOST_FIELDS, Why, colour, is_callable};
 
 /// Settings of one hotspot.

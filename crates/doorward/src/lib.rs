@@ -12,6 +12,7 @@ pub mod hosts;
 pub mod hotspot_settings;
 pub mod http;
 pub mod keeper;
+pub mod link_settings;
 pub mod listen;
 pub mod meter;
 pub mod outbox;

@@ -5,11 +5,13 @@
 
 mod access_hash;
 mod api_key;
+mod link_key;
 mod master_key;
 mod password;
 
 pub use access_hash::{AccessHash, same_digest};
 pub use api_key::ApiKey;
+pub use link_key::LinkKey;
 pub use master_key::{MasterKey, Place};
 pub use password::{hash_password, verify_password};
 

@@ -49,6 +49,8 @@ pub enum Why {
     Garden,
     #[error("is not an https address (http is for private IP addresses)")]
     Url,
+    #[error("is not an http or https address")]
+    Link,
     #[error("is not an image of the type it says, in base64")]
     Image,
     #[error("is there twice")]
@@ -71,13 +73,13 @@ pub enum Why {
     ValidFor,
 }
 
-type Checked = Result<(), Invalid>;
+pub(crate) type Checked = Result<(), Invalid>;
 
 fn wrong(field: impl Into<String>, why: Why) -> Checked {
     Err(Invalid { field: field.into(), why })
 }
 
-fn require(good: bool, field: &str, why: Why) -> Checked {
+pub(crate) fn require(good: bool, field: &str, why: Why) -> Checked {
     if good { Ok(()) } else { wrong(field, why) }
 }
 
@@ -249,13 +251,13 @@ pub fn is_callable(text: &str) -> bool {
 }
 
 /// One line of text.
-fn line(field: &str, text: &str, most: usize) -> Checked {
+pub(crate) fn line(field: &str, text: &str, most: usize) -> Checked {
     require(text.chars().count() <= most, field, Why::Long(most))?;
     require(!text.chars().any(char::is_control), field, Why::Control)
 }
 
 /// Text with line breaks.
-fn lines(field: &str, text: &str, most: usize) -> Checked {
+pub(crate) fn lines(field: &str, text: &str, most: usize) -> Checked {
     require(text.chars().count() <= most, field, Why::Long(most))?;
     require(!text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')), field, Why::Control)
 }

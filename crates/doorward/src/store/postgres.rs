@@ -63,6 +63,7 @@ fn migrator() -> Migrator {
     let texts = [
         (1, "vpn", include_str!("../../migrations/postgres/0001_vpn.sql")),
         (2, "hotspot", include_str!("../../migrations/postgres/0002_hotspot.sql")),
+        (4, "one time links", include_str!("../../migrations/postgres/0004_one_time_links.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -15,6 +15,7 @@ mod guest_lists;
 mod guests;
 mod hotspots;
 mod login_codes;
+mod one_time_links;
 mod online;
 mod opening;
 mod operators;
