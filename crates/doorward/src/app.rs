@@ -20,6 +20,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 
 use crate::{
     clock::now_ms,
+    config::PublicUrl,
     hosts::Hosts,
     meter,
     reconcile::{Handle, Owner},
@@ -43,6 +44,7 @@ pub mod hotspots;
 pub mod live;
 pub mod logins;
 pub mod mobile_login;
+pub mod one_time_links;
 mod pool;
 pub mod port_forwards;
 pub mod social_login;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub own_udp_ports: Vec<u16>,
     /// There is a certificate for the portal.
     pub portal_tls: bool,
+    /// Where links to the management listener lead.
+    pub public_url: PublicUrl,
 }
 
 /// The operations. Cheap to clone.

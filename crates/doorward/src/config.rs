@@ -1,5 +1,7 @@
 //! The configuration file: what is needed to start. What operators change lives in the database.
 
+mod public_url;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -12,6 +14,8 @@ use figment::{
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+pub use public_url::PublicUrl;
 
 /// Where the file is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/doorward/doorward.toml";
@@ -61,6 +65,9 @@ pub struct Management {
     pub api_listen: Vec<SocketAddr>,
     /// Networks from which the hotspot API answers; empty: private, shared, link-local and loopback ones. Guests never.
     pub api_networks: Vec<IpNet>,
+    /// Where people outside reach this listener, such as `https://vpn.example.net`: one-time links begin so. Empty: the
+    /// first address of `listen`.
+    pub public_url: String,
     /// Certificate chain and key as PEM files; both empty: a self-made certificate in the state folder.
     pub tls_certificate: PathBuf,
     /// See `tls_certificate`.
@@ -179,6 +186,7 @@ impl Default for Management {
             plain_listen: Vec::new(),
             api_listen: Vec::new(),
             api_networks: Vec::new(),
+            public_url: String::new(),
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
             trusted_proxies: Vec::new(),
@@ -287,7 +295,16 @@ impl Config {
         }
         self.wans()?;
         self.time_zone()?;
+        self.public_url()?;
         Ok(())
+    }
+
+    /// Where links to the management listener lead.
+    ///
+    /// # Errors
+    /// `management.public_url` cannot be used.
+    pub fn public_url(&self) -> Result<PublicUrl, Error> {
+        PublicUrl::of(&self.management)
     }
 
     /// The interfaces of `network.wans`, sorted; `None` where they are found by the default routes.

@@ -134,6 +134,7 @@ impl Meter {
         if day_is_over {
             self.day = Some(local_day(now_ms, &self.zone));
             self.prune(settings.traffic_statistics_history).await?;
+            self.store.prune_links(now_ms).await?;
         }
         Ok(())
     }

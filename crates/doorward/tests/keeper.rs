@@ -77,6 +77,7 @@ fn settings() -> Settings {
         own_tcp_ports: Vec::new(),
         own_udp_ports: Vec::new(),
         portal_tls: false,
+        public_url: doorward::config::PublicUrl::Configured("https://vpn.example.net".to_owned()),
     }
 }
 

@@ -113,6 +113,13 @@ pub enum Error {
     #[error("the path names no port")]
     PortInPath,
 
+    #[error("no such one-time link")]
+    LinkNotFound,
+    #[error("a one-time link can be used 1 to 1000 times")]
+    LinkUses,
+    #[error("a one-time link lives for 1 to 3650 days")]
+    LinkDays,
+
     #[error("not a month")]
     Month,
     #[error("not a year")]

@@ -56,7 +56,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let options = reconcile::Options { zone: zone.clone(), full_pass_every: FULL_PASS_EVERY };
     let (reconcile, reconcile_task) = reconcile::spawn(kernel, store.clone(), options);
     let (meter, meter_task) = meter::spawn(store.clone(), reconcile.clone(), zone.clone());
-    let settings = app_settings(&config, zone);
+    let settings = app_settings(&config, zone)?;
     let hosts = Hosts::default();
     let app = App::open(store.clone(), reconcile.clone(), meter, hosts, settings).await.context("database")?;
 
@@ -192,10 +192,10 @@ pub(super) fn linux_config(config: &Config) -> anyhow::Result<LinuxConfig> {
     })
 }
 
-fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> app::Settings {
+fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> Result<app::Settings, config::Error> {
     let management = &config.management;
     let listeners = management.listen.iter().chain(&management.plain_listen).chain(&management.api_listen);
-    app::Settings {
+    Ok(app::Settings {
         max_accounts: management.max_accounts,
         config_tabs: management.config_tabs,
         zone,
@@ -203,7 +203,8 @@ fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> app::Settings {
         // Resolver and DHCP server of the hotspots.
         own_udp_ports: vec![53, 67, 547],
         portal_tls: !config.portal.tls_certificate.as_os_str().is_empty(),
-    }
+        public_url: config.public_url()?,
+    })
 }
 
 async fn report(

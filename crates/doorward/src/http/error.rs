@@ -103,8 +103,9 @@ impl From<app::Error> for Refusal {
             E::Month => (WRONG, "Wrong month setting"),
             E::Year => (WRONG, "Wrong year setting"),
 
-            // The VPN API knows no hotspots.
-            E::Hotspot(_) | E::Settings(_) | E::Store(_) | E::Kernel(_) | E::Failed(_) => return internal(&error),
+            // The VPN API knows no hotspots, and chooses nothing of a link.
+            E::Hotspot(_) | E::LinkNotFound | E::LinkUses | E::LinkDays => return internal(&error),
+            E::Settings(_) | E::Store(_) | E::Kernel(_) | E::Failed(_) => return internal(&error),
         };
         refusal(status, text)
     }

@@ -11,6 +11,7 @@ use axum::{
 use doorward::{
     app::{App, Settings},
     clock::now_ms,
+    config::PublicUrl,
     hosts::Hosts,
     http::{self, HttpSettings},
     meter, reconcile,
@@ -61,6 +62,7 @@ impl Gateway {
                 own_tcp_ports: vec![8443],
                 own_udp_ports: vec![53],
                 portal_tls: false,
+                public_url: PublicUrl::Configured("https://vpn.example.net".to_owned()),
             },
             http: HttpSettings::default(),
         };

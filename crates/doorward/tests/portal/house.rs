@@ -77,6 +77,7 @@ impl House {
             own_tcp_ports: Vec::new(),
             own_udp_ports: Vec::new(),
             portal_tls,
+            public_url: doorward::config::PublicUrl::Configured("https://vpn.example.net".to_owned()),
         };
         let app =
             App::open(store.clone(), handle.clone(), meter.clone(), Hosts::default(), settings.clone()).await.unwrap();
