@@ -5,6 +5,7 @@ mod down;
 mod guest;
 mod hotspot;
 mod hotspot_api;
+mod link;
 mod operator;
 mod serve;
 mod status;
@@ -59,6 +60,11 @@ enum Verb {
     Operator {
         #[command(subcommand)]
         verb: operator::Verb,
+    },
+    /// Make, list and revoke one-time links to accounts' configurations, by the running gateway.
+    Link {
+        #[command(subcommand)]
+        verb: link::Verb,
     },
     /// Make, list, print and remove vouchers, by the running gateway.
     Voucher {
@@ -128,6 +134,7 @@ fn verb(arguments: Arguments) -> anyhow::Result<()> {
         }
         Verb::AccessHash { verb } => block_on(access_hash::run(load()?, verb)),
         Verb::Operator { verb } => block_on(operator::run(load()?, verb)),
+        Verb::Link { verb } => block_on(link::run(load()?, verb)),
         Verb::Voucher { verb } => block_on(voucher::run(load()?, verb)),
         Verb::Hotspot { verb } => block_on(hotspot::run(load()?, verb)),
         Verb::Guest { verb } => block_on(guest::run(load()?, verb)),

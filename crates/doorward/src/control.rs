@@ -4,6 +4,7 @@
 //! by row, so that neither side holds all of a long one.
 
 mod forms;
+mod links;
 mod orders;
 
 use std::{io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
@@ -18,7 +19,7 @@ use tokio::{
 };
 
 use crate::app::App;
-pub use forms::{HotspotForm, HotspotLine, VoucherForm, VoucherLine};
+pub use forms::{HotspotForm, HotspotLine, LinkLine, VoucherForm, VoucherLine};
 pub use orders::Order;
 
 /// File name in the state folder.

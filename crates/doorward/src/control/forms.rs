@@ -92,3 +92,24 @@ pub struct HotspotLine {
     pub online: usize,
     pub seen: usize,
 }
+
+/// A one-time link as it is shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LinkLine {
+    /// Its number.
+    pub id: i64,
+    /// Name of the account.
+    pub account: String,
+    /// `YYYY-MM-DD HH:MM:SS` in the gateway's time zone.
+    pub created_at: String,
+    /// `YYYY-MM-DD`.
+    pub last_day: String,
+    /// How often it may be used.
+    pub uses: i64,
+    /// How often it may still be used.
+    pub uses_left: i64,
+    /// Like `created_at`.
+    pub used_at: Option<String>,
+    /// Where its last use came from.
+    pub used_from: Option<String>,
+}

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::{
     Answer,
     forms::{HotspotForm, HotspotLine, VoucherForm, VoucherLine},
+    links,
 };
 use crate::{
     app::{
@@ -24,10 +25,12 @@ use crate::{
         guest_settings::ApiSwitches,
         hotspots::{DevicePolicy, HotspotRecord, HotspotSpec, Ipv6Choice},
         live::Which,
+        one_time_links::LinkId,
         vouchers::{Refused, UnusedFilter, VoucherFilter, VoucherRecord, VoucherWish},
     },
     clock::now_ms,
     hotspot_settings::{GuestSettings, HotspotSettings},
+    link_settings::LinkSettings,
 };
 
 /// Rows that are read at once.
@@ -39,6 +42,11 @@ const PAGE: u32 = 500;
 #[expect(missing_docs, reason = "the command line's help says what each does")]
 pub enum Order {
     Status,
+    CreateLink { account: String, uses: u16, days: Option<u16> },
+    ListLinks { account: Option<String>, all: bool },
+    RevokeLink { id: i64 },
+    LinkSettings,
+    SetLinkSettings { settings: Box<LinkSettings> },
     CreateVouchers(VoucherForm),
     ListVouchers { search: Option<String>, status: Option<String>, username: Option<String>, limit: Option<u32> },
     RemoveVoucher { username: String },
@@ -110,6 +118,13 @@ fn wrong<T>(text: impl Into<String>) -> Result<T, Failure> {
 pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> Result<(), Failure> {
     match order {
         Order::Status => wrong("the status is not an operation"),
+        Order::CreateLink { account, uses, days } => {
+            Ok(answer.row(&app.create_link(&account, uses, days).await?.address).await?)
+        }
+        Order::ListLinks { account, all } => links::list(app, account, all, answer).await,
+        Order::RevokeLink { id } => Ok(app.revoke_link(LinkId(id)).await?),
+        Order::LinkSettings => Ok(answer.row(&app.link_settings().await?).await?),
+        Order::SetLinkSettings { settings } => Ok(app.set_link_settings(&settings).await?),
         Order::CreateVouchers(form) => {
             let wish = wish(app, form)?;
             for voucher in app.create_vouchers(wish, None).await?.now().unwrap_or_default() {
