@@ -20,7 +20,10 @@ mod body;
 mod envelope;
 mod error;
 pub mod hotspot_api;
+mod lang;
+mod otl;
 pub mod portal;
+mod qr;
 mod refusals;
 mod source;
 mod vpn_api;
@@ -29,7 +32,7 @@ mod vpn_api;
 const MOST_AT_ONCE: usize = 512;
 /// Longest life of a request, its body and its wait included.
 const REQUEST_WAIT: Duration = Duration::from_secs(30);
-/// Answers `Not authorized` within a minute, after which an address is not heard for a minute.
+/// Answers `Not authorized`, and requests for links that cannot be used, within a minute, after which an address is not heard for a minute.
 const MOST_REFUSALS: u32 = 20;
 /// Most bytes of all header names and values together.
 const MOST_HEADER_BYTES: usize = 32 * 1024;
@@ -56,6 +59,8 @@ struct Site {
     app: App,
     settings: Arc<HttpSettings>,
     refusals: Arc<refusals::Refusals>,
+    /// Who asked for one-time links that cannot be used.
+    unknown_links: Arc<refusals::Refusals>,
     slots: Arc<Semaphore>,
 }
 
@@ -67,10 +72,12 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
         app,
         settings: Arc::new(settings),
         refusals: Arc::new(refusals::Refusals::new(MOST_REFUSALS)),
+        unknown_links: Arc::new(refusals::Refusals::new(MOST_REFUSALS)),
         slots: Arc::new(Semaphore::new(MOST_AT_ONCE)),
     };
     let vpn_api = Router::new()
         .merge(vpn_api::router(&site))
+        .merge(otl::router(&site))
         .fallback(|| async { error::NOT_FOUND.into_response() })
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(middleware::from_fn_with_state(site.clone(), limit))

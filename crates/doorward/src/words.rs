@@ -1,4 +1,4 @@
-//! Texts that guests read, in their language: our own from `locales/`, the operator's from the settings.
+//! Texts that guests and holders of links read, in their language: our own from `locales/`, the operator's from the settings.
 
 use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
@@ -92,8 +92,9 @@ mod tests {
 
     /// Names of messages, with the variables that they use.
     fn messages(lang: Lang) -> BTreeMap<String, Vec<String>> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("locales").join(lang.as_str()).join("portal.ftl");
-        let file = fs::read_to_string(path).unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("locales").join(lang.as_str());
+        let text: String =
+            ["portal.ftl", "otl.ftl"].map(|file| fs::read_to_string(folder.join(file)).unwrap()).concat();
         let entry = |line: &str| {
             let (name, text) = line.split_once(" = ").unwrap_or_else(|| panic!("{lang:?}: {line}"));
             let pieces = text.split("{ $").skip(1).filter_map(|piece| piece.split_once(" }"));
@@ -101,7 +102,7 @@ mod tests {
             variables.sort();
             (name.to_owned(), variables)
         };
-        file.lines().filter(|line| !line.trim().is_empty()).map(entry).collect()
+        text.lines().filter(|line| !line.trim().is_empty()).map(entry).collect()
     }
 
     #[test]

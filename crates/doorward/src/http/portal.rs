@@ -7,7 +7,6 @@ mod captive;
 mod code;
 mod form;
 mod frame;
-mod lang;
 mod listener;
 mod login;
 mod methods;
@@ -43,6 +42,7 @@ pub use self::{
     listener::Arrival,
 };
 use self::{listener::Listeners, silent::Silent, token::Tokens, visit::Visit};
+use super::lang;
 use crate::{
     app::{App, hotspots::HotspotRecord},
     hotspot_settings::Lang,

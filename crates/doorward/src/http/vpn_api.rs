@@ -18,8 +18,8 @@ use crate::app::App;
 
 mod account;
 mod account_live;
-mod config_qr;
 mod license;
+mod otl;
 mod port_forward;
 mod system;
 mod tc;
@@ -66,11 +66,16 @@ fn table() -> Vec<(&'static str, MethodRouter<Site>)> {
         ("/account", get(account::list).post(account::create)),
         ("/account/{name}", get(account::get).put(account::put).delete(account::delete)),
         ("/account/{name}/config_text", get(account::get_config_text)),
-        ("/account/{name}/config_qr", get(config_qr::get)),
+        ("/account/{name}/config_qr", get(account::get_config_qr)),
+        ("/account/{name}/otl", get(otl::create).post(otl::create)),
         ("/account/{name}/firewall_mangle_rules", get(account_live::get_mangle_rules)),
         ("/account/{name}/traffic_control", get(account_live::get_traffic_control)),
         ("/account/{name}/dump", get(account_live::get_dump)),
         ("/account/{name}/traffic_statistics/{year}/{month}", get(account::get_traffic_statistics)),
+
+        ("/otl/config", get(otl::get_config)),
+        ("/otl/list", get(otl::list)),
+        ("/otl/config_wireguard", get(otl::get_config_wireguard)),
     ]
 }
 

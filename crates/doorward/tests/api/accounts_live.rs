@@ -63,7 +63,7 @@ async fn config_qr_decodes_to_the_text(database: Database) {
 }
 
 /// What a camera reads in a base64 PNG of 500 × 500.
-fn decode(base64: &str) -> String {
+pub fn decode(base64: &str) -> String {
     assert!(base64.starts_with("iVBORw0KGgoAAAANSUhEUgAAAfQAAAH0"), "{base64}");
     let image = STANDARD.decode(base64).unwrap();
     let mut decoder = png::Decoder::new(std::io::Cursor::new(image));

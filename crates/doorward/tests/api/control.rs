@@ -17,13 +17,13 @@ use crate::{
 both_engines!(vouchers, hotspots, guests, the_api, orders_that_cannot_be);
 
 /// A gateway with its socket.
-struct Running {
-    desk: Desk,
+pub struct Running {
+    pub desk: Desk,
     folder: TempDir,
 }
 
 impl Running {
-    async fn start(database: Database) -> Self {
+    pub async fn start(database: Database) -> Self {
         let desk = Desk::start(database).await;
         let folder = tempfile::tempdir().unwrap();
         let (state, app) = (folder.path().to_owned(), desk.gateway.app.clone());
@@ -44,11 +44,11 @@ impl Running {
         control::order(self.folder.path(), &order, take).await.map(|()| rows)
     }
 
-    async fn ok<T: DeserializeOwned>(&self, order: Order) -> Vec<T> {
+    pub async fn ok<T: DeserializeOwned>(&self, order: Order) -> Vec<T> {
         self.order(order).await.unwrap()
     }
 
-    async fn refused(&self, order: Order, words: &str) {
+    pub async fn refused(&self, order: Order, words: &str) {
         let text = format!("{order:?}");
         match self.order::<Value>(order).await {
             Err(Error::Refused(says)) => assert!(says.contains(words), "{text}: {says}"),

@@ -25,6 +25,7 @@ mod hotspot_log;
 mod hotspot_vouchers;
 mod hotspots;
 mod logins;
+mod otl;
 mod own_parts;
 mod port_forwards;
 mod routes;

@@ -51,6 +51,11 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("PUT", "/account/peer_1"),
     ("GET", "/account/peer_1/config_text"),
     ("GET", "/account/peer_1/config_qr"),
+    ("GET", "/account/peer_1/otl"),
+    ("POST", "/account/peer_1/otl"),
+    ("GET", "/otl/config"),
+    ("GET", "/otl/list"),
+    ("GET", "/otl/config_wireguard"),
     ("GET", "/account/peer_1/firewall_mangle_rules"),
     ("GET", "/account/peer_1/traffic_control"),
     ("GET", "/account/peer_1/dump"),
@@ -133,7 +138,6 @@ async fn what_comes_later_is_not_found(database: Database) {
     let gateway = Gateway::start(database).await;
     gateway.server_and_account().await;
     for path in [
-        "/account/peer_1/otl",
         "/account/peer_1/ikev2_profile",
         "/firewall/info",
         "/firewall/conf",
@@ -141,8 +145,7 @@ async fn what_comes_later_is_not_found(database: Database) {
         "/firewall/rules/nat",
         "/firewall/rules/mangle",
         "/dns",
-        "/otl/config",
-        "/otl/list",
+        "/otl/config_ikev2",
         "/traffic_logging",
         "/system/traffic_logging",
         "/backups",

@@ -17,7 +17,7 @@ use crate::{
         accounts::{AccountWish, NamedAccount},
     },
     clock::now_ms,
-    http::{body::Parameters, envelope::Success, error::Refusal},
+    http::{body::Parameters, envelope::Success, error::Refusal, qr},
 };
 
 /// The account object. What old clients do not know is there only on accounts that have it.
@@ -115,6 +115,10 @@ pub(super) async fn delete(Operations(app): Operations, Named(name): Named<Strin
 
 pub(super) async fn get_config_text(Operations(app): Operations, Named(name): Named<String>) -> Answer<String> {
     Ok(Success(app.client_config(&name).await?))
+}
+
+pub(super) async fn get_config_qr(Operations(app): Operations, Named(name): Named<String>) -> Answer<String> {
+    Ok(Success(qr::base64(app.client_config(&name).await?).await?))
 }
 
 #[derive(Serialize)]

@@ -1,21 +1,22 @@
-//! `/account/{name}/config_qr` (VPN API, section 3.4).
+//! QR codes of client configurations (VPN API, section 3.4).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fast_qr::{ECL, QRBuilder, QRCode};
 
-use super::{Answer, Named, Operations};
-use crate::{app::Error, http::envelope::Success};
+use crate::app::Error;
 
 /// Width and height of the image in pixels.
 const SIDE: u32 = 500;
 /// Light modules around the code, so that it is found (ISO 18004 asks for 4).
 const QUIET: usize = 4;
 
-pub(super) async fn get(Operations(app): Operations, Named(name): Named<String>) -> Answer<String> {
-    let text = app.client_config(&name).await?;
+/// A text as the base64 of a PNG of 500 × 500 pixels.
+///
+/// # Errors
+/// It is too long.
+pub(super) async fn base64(text: String) -> Result<String, Error> {
     let image = tokio::task::spawn_blocking(move || draw(&text)).await;
-    let image = image.ok().flatten().ok_or(Error::Failed("the code could not be drawn"))?;
-    Ok(Success(STANDARD.encode(image)))
+    image.ok().flatten().map(|image| STANDARD.encode(image)).ok_or(Error::Failed("the code could not be drawn"))
 }
 
 /// A PNG of a QR code; the best redundancy that leaves modules of at least 3 pixels, or the least one.

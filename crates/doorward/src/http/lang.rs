@@ -1,4 +1,4 @@
-//! Which language a guest reads.
+//! Which language a reader of a page reads.
 
 use axum::http::{HeaderMap, header};
 
@@ -19,7 +19,7 @@ fn of_cookie(headers: &HeaderMap) -> Option<Lang> {
 }
 
 /// The best of `Accept-Language` (RFC 9110, section 12.5.4) that we have.
-fn of_browser(headers: &HeaderMap) -> Option<Lang> {
+pub(super) fn of_browser(headers: &HeaderMap) -> Option<Lang> {
     let text = headers.get(header::ACCEPT_LANGUAGE)?.to_str().ok()?;
     let mut best: Option<(u16, Lang)> = None;
     for entry in text.split(',').take(32) {

@@ -1,0 +1,13 @@
+otl-title = Ihr VPN-Zugang
+otl-ask = Dieser Link zeigt Ihre Konfiguration ein einziges Mal. Öffnen Sie ihn auf dem Gerät, das sie nutzen soll, oder halten Sie es bereit.
+otl-show = Meine Konfiguration anzeigen
+otl-once = Dieser Link ist jetzt verbraucht. Speichern Sie die Konfiguration, bevor Sie diese Seite schließen, und geben Sie sie niemandem.
+otl-scan = Auf Telefon oder Tablet
+otl-scan-text = Öffnen Sie dort die WireGuard-App, fügen Sie einen Tunnel hinzu und scannen Sie diesen Code.
+otl-scan-alt = QR-Code der Konfiguration
+otl-file = Auf einem Computer oder diesem Gerät
+otl-download = Konfiguration speichern
+otl-copy = Oder kopieren Sie diesen Text: Ein Tipp oder Klick markiert ihn ganz.
+otl-programs = WireGuard holen
+otl-gone = Dieser Link ist nicht mehr gültig
+otl-gone-text = Er wurde benutzt, oder seine Zeit ist abgelaufen. Bitte fragen Sie nach einem neuen.

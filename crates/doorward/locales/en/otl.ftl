@@ -1,0 +1,13 @@
+otl-title = Your VPN access
+otl-ask = This link shows your configuration once. Open it on the device that shall use it, or have that device at hand.
+otl-show = Show my configuration
+otl-once = This link is used up now. Save the configuration before you close this page, and give it to nobody.
+otl-scan = On a phone or tablet
+otl-scan-text = Open the WireGuard app on it, add a tunnel and scan this code.
+otl-scan-alt = QR code of the configuration
+otl-file = On a computer, or on this device
+otl-download = Save the configuration
+otl-copy = Or copy this text: one tap or click selects all of it.
+otl-programs = Get WireGuard
+otl-gone = This link is not valid any more
+otl-gone-text = It was used, or its time is over. Please ask for a new one.

@@ -1,0 +1,13 @@
+otl-title = Su acceso VPN
+otl-ask = Este enlace muestra su configuración una sola vez. Ábralo en el dispositivo que la usará, o téngalo a mano.
+otl-show = Mostrar mi configuración
+otl-once = Este enlace ya se ha usado. Guarde la configuración antes de cerrar esta página y no se la dé a nadie.
+otl-scan = En un teléfono o una tableta
+otl-scan-text = Abra allí la aplicación WireGuard, añada un túnel y escanee este código.
+otl-scan-alt = Código QR de la configuración
+otl-file = En un ordenador o en este dispositivo
+otl-download = Guardar la configuración
+otl-copy = O copie este texto: un toque o clic lo selecciona entero.
+otl-programs = Obtener WireGuard
+otl-gone = Este enlace ya no es válido
+otl-gone-text = Ya se usó, o su plazo ha terminado. Pida uno nuevo.

@@ -1,0 +1,13 @@
+otl-title = Votre accès VPN
+otl-ask = Ce lien affiche votre configuration une seule fois. Ouvrez-le sur l’appareil qui l’utilisera, ou gardez celui-ci à portée de main.
+otl-show = Afficher ma configuration
+otl-once = Ce lien est maintenant utilisé. Enregistrez la configuration avant de fermer cette page et ne la donnez à personne.
+otl-scan = Sur un téléphone ou une tablette
+otl-scan-text = Ouvrez-y l’application WireGuard, ajoutez un tunnel et scannez ce code.
+otl-scan-alt = Code QR de la configuration
+otl-file = Sur un ordinateur ou sur cet appareil
+otl-download = Enregistrer la configuration
+otl-copy = Ou copiez ce texte : un appui ou un clic le sélectionne en entier.
+otl-programs = Obtenir WireGuard
+otl-gone = Ce lien n’est plus valable
+otl-gone-text = Il a été utilisé ou son délai est écoulé. Veuillez en demander un nouveau.

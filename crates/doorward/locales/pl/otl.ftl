@@ -1,0 +1,13 @@
+otl-title = Twój dostęp VPN
+otl-ask = Ten link pokazuje konfigurację tylko raz. Otwórz go na urządzeniu, które ma jej używać, albo miej je pod ręką.
+otl-show = Pokaż moją konfigurację
+otl-once = Ten link został wykorzystany. Zapisz konfigurację, zanim zamkniesz tę stronę, i nie dawaj jej nikomu.
+otl-scan = Na telefonie lub tablecie
+otl-scan-text = Otwórz tam aplikację WireGuard, dodaj tunel i zeskanuj ten kod.
+otl-scan-alt = Kod QR konfiguracji
+otl-file = Na komputerze lub na tym urządzeniu
+otl-download = Zapisz konfigurację
+otl-copy = Albo skopiuj ten tekst: jedno dotknięcie lub kliknięcie zaznacza całość.
+otl-programs = Pobierz WireGuard
+otl-gone = Ten link nie jest już ważny
+otl-gone-text = Został wykorzystany albo jego czas minął. Poproś o nowy.
