@@ -55,7 +55,7 @@ impl App {
         let (created_ms, key) = (now_ms(), LinkKey::generate().map_err(no_random)?);
         let expires_ms = end_of_day(created_ms, days, &self.settings().zone).ok_or(Error::LinkDays)?;
         let new = store::NewLink { account: account.to_owned(), key, uses, created_ms, expires_ms };
-        let id = self.store().insert_link(&new).await.map_err(missing_account)?;
+        let id = self.store().insert_link(&new).await.map_err(|error| missing_is(error, Error::AccountNotFound))?;
         let store::NewLink { account, key, .. } = new;
         let address = self.link_address(&key, external);
         let (uses, used_ms, used_from) = (i64::from(uses), None, None);
@@ -76,10 +76,7 @@ impl App {
     /// # Errors
     /// [`Error::LinkNotFound`]; the store failed.
     pub async fn revoke_link(&self, id: LinkId) -> Result<(), Error> {
-        self.store().delete_link(id).await.map_err(|error| match error {
-            store::Error::Missing => Error::LinkNotFound,
-            other => Error::Store(other),
-        })
+        self.store().delete_link(id).await.map_err(|error| missing_is(error, Error::LinkNotFound))
     }
 
     /// Whether a link can be used now. Uses nothing up.
@@ -158,8 +155,9 @@ fn end_of_day(now_ms: i64, days: u16, zone: &TimeZone) -> Option<i64> {
     Some(after.to_zoned(zone.clone()).ok()?.start_of_day().ok()?.timestamp().as_millisecond())
 }
 
-fn missing_account(error: store::Error) -> Error {
-    if matches!(error, store::Error::Missing) { Error::AccountNotFound } else { Error::Store(error) }
+/// What a missing row means to the caller.
+fn missing_is(error: store::Error, missing: Error) -> Error {
+    if matches!(error, store::Error::Missing) { missing } else { Error::Store(error) }
 }
 
 #[cfg(test)]

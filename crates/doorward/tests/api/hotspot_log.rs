@@ -11,7 +11,21 @@ both_engines!(neither_key_nor_passcode_is_logged);
 
 /// Keeps all that is logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Everything of everybody, from now on; each test is a process of its own.
+    pub fn start() -> Self {
+        let log = Self::default();
+        tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(log.clone()).with_ansi(false).init();
+        log
+    }
+
+    /// What was logged so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -32,9 +46,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 async fn neither_key_nor_passcode_is_logged(database: Database) {
-    let log = Log::default();
-    // Everything of everybody; each test is a process of its own.
-    tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(log.clone()).with_ansi(false).init();
+    let log = Log::start();
     let desk = Desk::start(database).await;
     let hotspot = desk.hotspot().await;
     let wrong_key = "feedfacefeedfacefeedfacefeedfacefeedface";
@@ -62,7 +74,7 @@ async fn neither_key_nor_passcode_is_logged(database: Database) {
     desk.gateway.store.close().await;
     desk.get("action=create_voucher&passcode=iris-secret-55").await;
 
-    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let text = log.text();
     assert!(text.contains("wrong key") && text.contains("hotspot API"), "the log was read");
     let code = code["username"].as_str().unwrap();
     for secret in [&desk.key, wrong_key, made, code, "-secret-", "my-own-idempotency-key"] {

@@ -26,6 +26,7 @@ mod hotspot_vouchers;
 mod hotspots;
 mod logins;
 mod otl;
+mod otl_log;
 mod own_parts;
 mod port_forwards;
 mod routes;

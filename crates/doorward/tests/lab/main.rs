@@ -19,6 +19,7 @@ mod internet;
 mod kills;
 mod lab;
 mod many;
+mod otl;
 mod reach;
 mod shaping;
 mod swarm;
