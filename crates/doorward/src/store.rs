@@ -45,7 +45,7 @@ pub use hotspots::{DeletedHotspot, DevicePolicy, HotspotDevice, HotspotRecord};
 pub use idempotency::{KeptAnswer, Once, OnceTicket};
 pub use login_codes::{CodeAnswer, CodeFor, LoginCode, NewLoginCode};
 pub use logins::FailedLogin;
-pub use one_time_links::{LinkFilter, LinkId, LinkRecord, NewLink};
+pub use one_time_links::{LinkFilter, LinkId, LinkRecord, LiveLink, NewLink};
 pub use operators::{NewOperator, Operator, OperatorId, Role};
 pub use outbox::{Channel, OutboxId, OutboxMessage, OutboxState};
 pub use sessions::{EndedSession, OpenSession, SessionCounts, SessionUse, Whose};

@@ -1,7 +1,9 @@
 otl-title = Ihr VPN-Zugang
-otl-ask = Dieser Link zeigt Ihre Konfiguration ein einziges Mal. Öffnen Sie ihn auf dem Gerät, das sie nutzen soll, oder halten Sie es bereit.
+otl-ask = Dieser Link zeigt Ihre Konfiguration ein einziges Mal.
+otl-device = Öffnen Sie ihn auf dem Gerät, das den VPN-Zugang nutzen soll, oder halten Sie es bereit.
 otl-show = Meine Konfiguration anzeigen
-otl-once = Dieser Link ist jetzt verbraucht. Speichern Sie die Konfiguration, bevor Sie diese Seite schließen, und geben Sie sie niemandem.
+otl-used-up = Dieser Link ist jetzt verbraucht.
+otl-save = Speichern Sie die Konfiguration, bevor Sie diese Seite schließen, und geben Sie sie niemandem.
 otl-scan = Auf Telefon oder Tablet
 otl-scan-text = Öffnen Sie dort die WireGuard-App, fügen Sie einen Tunnel hinzu und scannen Sie diesen Code.
 otl-scan-alt = QR-Code der Konfiguration

@@ -1,7 +1,9 @@
 otl-title = Your VPN access
-otl-ask = This link shows your configuration once. Open it on the device that shall use it, or have that device at hand.
+otl-ask = This link shows your configuration once.
+otl-device = Open it on the device that will use your VPN access, or have that device at hand.
 otl-show = Show my configuration
-otl-once = This link is used up now. Save the configuration before you close this page, and give it to nobody.
+otl-used-up = This link is used up now.
+otl-save = Save the configuration before you close this page, and give it to nobody.
 otl-scan = On a phone or tablet
 otl-scan-text = Open the WireGuard app on it, add a tunnel and scan this code.
 otl-scan-alt = QR code of the configuration

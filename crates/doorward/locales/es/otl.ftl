@@ -1,7 +1,9 @@
 otl-title = Su acceso VPN
-otl-ask = Este enlace muestra su configuración una sola vez. Ábralo en el dispositivo que la usará, o téngalo a mano.
+otl-ask = Este enlace muestra su configuración una sola vez.
+otl-device = Ábralo en el dispositivo que usará el acceso VPN, o téngalo a mano.
 otl-show = Mostrar mi configuración
-otl-once = Este enlace ya se ha usado. Guarde la configuración antes de cerrar esta página y no se la dé a nadie.
+otl-used-up = Este enlace ya se ha usado.
+otl-save = Guarde la configuración antes de cerrar esta página y no se la dé a nadie.
 otl-scan = En un teléfono o una tableta
 otl-scan-text = Abra allí la aplicación WireGuard, añada un túnel y escanee este código.
 otl-scan-alt = Código QR de la configuración

@@ -1,7 +1,9 @@
 otl-title = Votre accès VPN
-otl-ask = Ce lien affiche votre configuration une seule fois. Ouvrez-le sur l’appareil qui l’utilisera, ou gardez celui-ci à portée de main.
+otl-ask = Ce lien affiche votre configuration une seule fois.
+otl-device = Ouvrez-le sur l’appareil qui utilisera l’accès VPN, ou gardez cet appareil à portée de main.
 otl-show = Afficher ma configuration
-otl-once = Ce lien est maintenant utilisé. Enregistrez la configuration avant de fermer cette page et ne la donnez à personne.
+otl-used-up = Ce lien est maintenant utilisé.
+otl-save = Enregistrez la configuration avant de fermer cette page et ne la donnez à personne.
 otl-scan = Sur un téléphone ou une tablette
 otl-scan-text = Ouvrez-y l’application WireGuard, ajoutez un tunnel et scannez ce code.
 otl-scan-alt = Code QR de la configuration

@@ -1,7 +1,9 @@
 otl-title = Twój dostęp VPN
-otl-ask = Ten link pokazuje konfigurację tylko raz. Otwórz go na urządzeniu, które ma jej używać, albo miej je pod ręką.
+otl-ask = Ten link pokazuje konfigurację tylko raz.
+otl-device = Otwórz go na urządzeniu, które ma używać dostępu VPN, albo miej je pod ręką.
 otl-show = Pokaż moją konfigurację
-otl-once = Ten link został wykorzystany. Zapisz konfigurację, zanim zamkniesz tę stronę, i nie dawaj jej nikomu.
+otl-used-up = Ten link został wykorzystany.
+otl-save = Zapisz konfigurację, zanim zamkniesz tę stronę, i nie dawaj jej nikomu.
 otl-scan = Na telefonie lub tablecie
 otl-scan-text = Otwórz tam aplikację WireGuard, dodaj tunel i zeskanuj ten kod.
 otl-scan-alt = Kod QR konfiguracji

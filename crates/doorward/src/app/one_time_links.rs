@@ -1,6 +1,6 @@
 //! One-time links: whoever has one gets an account's configuration, once (VPN API, section 3.7).
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
@@ -8,7 +8,7 @@ use super::{App, Error, no_random, now_ms};
 use crate::{
     link_settings::{LinkSettings, MOST_DAYS},
     secrets::LinkKey,
-    store,
+    store::{self, LiveLink},
 };
 
 pub use crate::store::{LinkFilter, LinkId, LinkRecord};
@@ -16,22 +16,36 @@ pub use crate::store::{LinkFilter, LinkId, LinkRecord};
 /// Most uses of a link.
 pub const MOST_USES: u16 = 1000;
 
-/// A link that somebody may be given.
-#[derive(Debug, Clone)]
+/// A link that was made.
+#[derive(Clone)]
 pub struct Link {
-    /// What is stored of it.
-    pub record: LinkRecord,
+    /// Its row.
+    pub id: LinkId,
     /// Where it leads to; holds the key.
     pub address: String,
 }
 
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 /// What a link gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Config {
     /// Name of the account.
     pub account: String,
     /// Client configuration; holds the private key.
     pub text: String,
+    /// How often the link may still be used.
+    pub uses_left: i64,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("account", &self.account).finish_non_exhaustive()
+    }
 }
 
 impl App {
@@ -54,13 +68,10 @@ impl App {
         }
         let (created_ms, key) = (now_ms(), LinkKey::generate().map_err(no_random)?);
         let expires_ms = end_of_day(created_ms, days, &self.settings().zone).ok_or(Error::LinkDays)?;
+        let address = self.link_address(&key, external);
         let new = store::NewLink { account: account.to_owned(), key, uses, created_ms, expires_ms };
         let id = self.store().insert_link(&new).await.map_err(|error| missing_is(error, Error::AccountNotFound))?;
-        let store::NewLink { account, key, .. } = new;
-        let address = self.link_address(&key, external);
-        let (uses, used_ms, used_from) = (i64::from(uses), None, None);
-        let record = LinkRecord { id, account, key, uses, uses_left: uses, created_ms, expires_ms, used_ms, used_from };
-        Ok(Link { record, address })
+        Ok(Link { id, address })
     }
 
     /// Links in the order of their making, a page at a time.
@@ -79,12 +90,12 @@ impl App {
         self.store().delete_link(id).await.map_err(|error| missing_is(error, Error::LinkNotFound))
     }
 
-    /// Whether a link can be used now. Uses nothing up.
+    /// How often a link may be used; 0: it cannot be used now. Uses nothing up.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn link_lives(&self, key: &LinkKey) -> Result<bool, Error> {
-        Ok(self.link_settings().await?.wireguard.enabled && self.account_of(key).await?.is_some())
+    pub async fn link_uses_left(&self, key: &LinkKey) -> Result<i64, Error> {
+        Ok(self.live_link(key).await?.map_or(0, |link| link.uses_left))
     }
 
     /// Uses a link: answers what it gives, and notes from where it was used. `None`: it is unknown, used, expired or
@@ -93,19 +104,16 @@ impl App {
     /// # Errors
     /// The store failed; unless that was in the very last step, nothing was used up.
     pub async fn use_link(&self, key: &LinkKey, from: IpAddr) -> Result<Option<Config>, Error> {
-        if !self.link_settings().await?.wireguard.enabled {
-            return Ok(None);
-        }
-        let Some(account) = self.account_of(key).await? else { return Ok(None) };
+        let Some(LiveLink { account, .. }) = self.live_link(key).await? else { return Ok(None) };
         // Made before the link is used: a failure must not cost its holder the only use.
         let text = match self.client_config(&account).await {
             Err(Error::AccountNotFound) => return Ok(None),
             other => other?,
         };
         match self.store().use_link(&key.digest(), from, now_ms()).await {
-            Ok(()) => {
+            Ok(uses_left) => {
                 tracing::info!(account, %from, "a one-time link was used");
-                Ok(Some(Config { account, text }))
+                Ok(Some(Config { account, text, uses_left }))
             }
             Err(store::Error::Missing) => Ok(None),
             Err(error) => Err(Error::Store(error)),
@@ -139,8 +147,12 @@ impl App {
         (day(record.created_ms), day(record.expires_ms.saturating_sub(1)))
     }
 
-    async fn account_of(&self, key: &LinkKey) -> Result<Option<String>, Error> {
-        self.store().link_account(&key.digest(), now_ms()).await.map_err(Error::Store)
+    /// While the settings give no configurations, no link lives.
+    async fn live_link(&self, key: &LinkKey) -> Result<Option<LiveLink>, Error> {
+        match self.link_settings().await?.wireguard.enabled {
+            true => self.store().live_link(&key.digest(), now_ms()).await.map_err(Error::Store),
+            false => Ok(None),
+        }
     }
 
     fn link_address(&self, key: &LinkKey, external: IpAddr) -> String {

@@ -66,16 +66,19 @@ struct Source(IpAddr);
 
 /// Shows the button of a link that lives.
 async fn ask(State(site): State<Site>, visit: Visit) -> Response {
-    let lives = match &visit.key {
-        Some(key) => site.app.link_lives(key).await,
-        None => Ok(false),
+    let uses_left = match &visit.key {
+        Some(key) => site.app.link_uses_left(key).await,
+        None => Ok(0),
     };
-    match lives {
-        Ok(true) => match site.app.link_settings().await {
-            Ok(settings) => view::send(StatusCode::OK, &AskPage { p: Page::of(&settings, visit.lang) }),
+    match uses_left {
+        Ok(left @ 1..) => match site.app.link_settings().await {
+            Ok(settings) => {
+                let page = AskPage { p: Page::of(&settings, visit.lang), once: left == 1 };
+                view::send(StatusCode::OK, &page)
+            }
             Err(error) => failed(&error),
         },
-        Ok(false) => gone(&site, visit.lang, visit.from).await,
+        Ok(_) => gone(&site, visit.lang, visit.from).await,
         Err(error) => failed(&error),
     }
 }

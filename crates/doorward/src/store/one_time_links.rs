@@ -54,6 +54,15 @@ pub struct LinkRecord {
     pub used_from: Option<IpAddr>,
 }
 
+/// A link that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct LiveLink {
+    /// Name of the account that it is for.
+    pub account: String,
+    /// How often it may still be used, at least 1.
+    pub uses_left: i64,
+}
+
 /// Which links a list has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LinkFilter<'a> {
@@ -138,15 +147,15 @@ impl Store {
         rows.into_iter().map(|row| row.open(self.key())).collect()
     }
 
-    /// The account of a link that can still be used. Uses nothing up.
+    /// A link that can still be used. Uses nothing up.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn link_account(&self, digest: &[u8; 32], now_ms: i64) -> Result<Option<String>, Error> {
+    pub async fn live_link(&self, digest: &[u8; 32], now_ms: i64) -> Result<Option<LiveLink>, Error> {
         let gateway = self.gateway();
-        let name: Option<String> = on_reader!(self.db(), |c| {
-            sqlx::query_scalar(
-                "SELECT a.name FROM one_time_links l JOIN accounts a ON a.id = l.account_id
+        let link: Option<LiveLink> = on_reader!(self.db(), |c| {
+            sqlx::query_as(
+                "SELECT a.name AS account, l.uses_left FROM one_time_links l JOIN accounts a ON a.id = l.account_id
                  WHERE l.gateway_id = $1 AND l.digest = $2 AND l.uses_left > 0 AND l.expires_ms > $3",
             )
             .bind(gateway)
@@ -155,20 +164,21 @@ impl Store {
             .fetch_optional(c)
             .await?
         });
-        Ok(name)
+        Ok(link)
     }
 
-    /// Uses a link once. Of any number of parallel calls, as many succeed as there are uses left.
+    /// Uses a link once, and answers how many uses are left then. Of any number of parallel calls, as many succeed as
+    /// there are uses left.
     ///
     /// # Errors
     /// [`Error::Missing`] where it cannot be used (any more), [`Error::Unavailable`].
-    pub async fn use_link(&self, digest: &[u8; 32], from: IpAddr, now_ms: i64) -> Result<(), Error> {
+    pub async fn use_link(&self, digest: &[u8; 32], from: IpAddr, now_ms: i64) -> Result<i64, Error> {
         let (gateway, digest) = (self.gateway(), digest.to_vec());
         on_writer!(self.db(), |c| {
-            let used: Option<i64> = sqlx::query_scalar(
+            let left: Option<i64> = sqlx::query_scalar(
                 "UPDATE one_time_links SET uses_left = uses_left - 1, used_ms = $3, used_from = $4
                  WHERE gateway_id = $1 AND digest = $2 AND uses_left > 0 AND expires_ms > $3
-                 RETURNING id",
+                 RETURNING uses_left",
             )
             .bind(gateway)
             .bind(digest)
@@ -176,7 +186,7 @@ impl Store {
             .bind(from.to_string())
             .fetch_optional(c)
             .await?;
-            used.map(drop).ok_or(Error::Missing)
+            left.ok_or(Error::Missing)
         })
     }
 

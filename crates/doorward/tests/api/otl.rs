@@ -365,10 +365,13 @@ async fn the_command_line(database: Database) {
     running.refused(create("peer_1", 1, Some(3651)), "1 to 3650 days").await;
     let list = |account: Option<&str>, all| Order::ListLinks { account: account.map(str::to_owned), all };
     assert_eq!(running.ok::<LinkLine>(list(None, false)).await.len(), 2);
-    assert_eq!(gateway.press(path).await.status, 200);
+    assert!(!gateway.look(path).await.text.contains("shows your configuration once"));
+    let first = gateway.press(path).await;
+    assert!(first.status == 200 && !first.text.contains("is used up now"), "{}", first.text);
     let line = running.ok::<LinkLine>(list(Some("peer_1"), false)).await.remove(0);
     assert_eq!((line.uses, line.uses_left, line.used_from.as_deref()), (2, 1, Some("203.0.113.9")));
-    assert_eq!(gateway.press(path).await.status, 200);
+    assert!(gateway.look(path).await.text.contains("shows your configuration once"));
+    assert!(gateway.press(path).await.text.contains("is used up now"));
     assert_eq!(gateway.press(path).await.status, 404);
     assert!(running.ok::<LinkLine>(list(Some("peer_1"), false)).await.is_empty());
     assert_eq!(running.ok::<LinkLine>(list(Some("peer_1"), true)).await.len(), 1, "who used it can be seen");

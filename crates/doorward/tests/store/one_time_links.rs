@@ -5,7 +5,7 @@ use std::sync::Arc;
 use doorward::{
     link_settings::LinkSettings,
     secrets::LinkKey,
-    store::{Error, LinkFilter, LinkId, NewLink, Store},
+    store::{Error, LinkFilter, LinkId, LiveLink, NewLink, Store},
 };
 
 use crate::{
@@ -48,23 +48,25 @@ async fn a_link_is_found_used_and_forgotten(database: Database) {
     let new = new("peer_2", 2);
     let digest = new.key.digest();
     let id = store.insert_link(&new).await.unwrap();
+    let live = |uses_left| LiveLink { account: "peer_2".to_owned(), uses_left };
     let unknown = LinkKey::generate().unwrap().digest();
-    assert_eq!(store.link_account(&unknown, 1500).await.unwrap(), None);
+    assert_eq!(store.live_link(&unknown, 1500).await.unwrap(), None);
     assert!(matches!(store.use_link(&unknown, from(), 1500).await, Err(Error::Missing)));
     for _ in 0..3 {
-        assert_eq!(store.link_account(&digest, 1999).await.unwrap().as_deref(), Some("peer_2"));
+        assert_eq!(store.live_link(&digest, 1999).await.unwrap(), Some(live(2)));
     }
-    assert_eq!(store.link_account(&digest, 2000).await.unwrap(), None, "its time is over");
+    assert_eq!(store.live_link(&digest, 2000).await.unwrap(), None, "its time is over");
     assert!(matches!(store.use_link(&digest, from(), 2000).await, Err(Error::Missing)));
 
     let fresh = store.links(ALL).await.unwrap().remove(0);
     assert_eq!((fresh.id, fresh.account.as_str(), &fresh.key), (id, "peer_2", &new.key));
     assert_eq!((fresh.uses, fresh.uses_left, fresh.created_ms, fresh.expires_ms), (2, 2, 1000, 2000));
     assert_eq!((fresh.used_ms, fresh.used_from), (None, None));
-    store.use_link(&digest, "192.0.2.7".parse().unwrap(), 1400).await.unwrap();
-    store.use_link(&digest, from(), 1500).await.unwrap();
+    assert_eq!(store.use_link(&digest, "192.0.2.7".parse().unwrap(), 1400).await.unwrap(), 1);
+    assert_eq!(store.live_link(&digest, 1400).await.unwrap(), Some(live(1)));
+    assert_eq!(store.use_link(&digest, from(), 1500).await.unwrap(), 0);
     assert!(matches!(store.use_link(&digest, from(), 1600).await, Err(Error::Missing)));
-    assert_eq!(store.link_account(&digest, 1600).await.unwrap(), None);
+    assert_eq!(store.live_link(&digest, 1600).await.unwrap(), None);
     let used = store.links(ALL).await.unwrap().remove(0);
     assert_eq!((used.uses_left, used.used_ms, used.used_from), (0, Some(1500), Some(from())));
 
@@ -96,7 +98,7 @@ async fn two_hundred_presses_give_as_many_successes_as_there_are_uses(database: 
         let mut successes = 0;
         for press in presses {
             match press.await.unwrap() {
-                Ok(()) => successes += 1,
+                Ok(_) => successes += 1,
                 Err(error) => assert!(matches!(error, Error::Missing), "{error:?}"),
             }
         }

@@ -57,6 +57,8 @@ impl Page {
 #[template(path = "otl/ask.html")]
 pub(super) struct AskPage {
     pub(super) p: Page,
+    /// It is the last use.
+    pub(super) once: bool,
 }
 
 /// A link that cannot be used.
@@ -71,6 +73,8 @@ pub(super) struct GonePage {
 #[template(path = "otl/shown.html")]
 pub(super) struct ShownPage {
     p: Page,
+    /// It was the last use.
+    used_up: bool,
     /// A PNG in base64.
     qr: Option<String>,
     text: Option<String>,
@@ -94,6 +98,7 @@ impl ShownPage {
         let download = Download { label, file: file_name(&config.account), base64 };
         Self {
             p,
+            used_up: config.uses_left == 0,
             qr,
             text: shows.text.then_some(config.text),
             download: (!download.label.is_empty()).then_some(download),
