@@ -30,7 +30,9 @@ use crate::{
 
 pub mod access_hashes;
 pub mod accounts;
+pub mod audit;
 pub mod codes;
+pub mod desk;
 mod directory;
 pub mod email_login;
 mod error;
@@ -42,13 +44,17 @@ pub mod guest_settings;
 pub mod guests;
 pub mod hotspots;
 pub mod live;
+mod lockout;
 pub mod logins;
 pub mod mobile_login;
 pub mod one_time_links;
+pub mod operators;
 mod pool;
 pub mod port_forwards;
+pub mod sign_in;
 pub mod social_login;
 pub mod system;
+mod totp;
 pub mod usage;
 pub mod vouchers;
 pub mod vpn_servers;
@@ -107,6 +113,7 @@ struct Inner {
     live_counts: tokio::sync::Mutex<guests::LiveCounts>,
     sending: codes::Sending,
     social: social_login::Social,
+    sign_ins: sign_in::SignIns,
 }
 
 impl App {
@@ -150,6 +157,7 @@ impl App {
             live_counts: tokio::sync::Mutex::new(None),
             sending: codes::Sending::default(),
             social: social_login::Social::default(),
+            sign_ins: sign_in::SignIns::default(),
         })))
     }
 
@@ -294,6 +302,11 @@ fn refusal(error: store::Error) -> Error {
         | Field::OpenSession
         | Field::SessionAddress => Error::Store(error),
     }
+}
+
+/// What a missing row means to the caller.
+fn missing(error: store::Error, meaning: Error) -> Error {
+    if matches!(error, store::Error::Missing) { meaning } else { Error::Store(error) }
 }
 
 fn no_random(_: secrets::Error) -> Error {

@@ -160,6 +160,12 @@ impl Hosts {
         self.read().hosts.values().cloned().collect()
     }
 
+    /// How many devices have a session.
+    #[must_use]
+    pub fn count_online(&self) -> u64 {
+        self.read().hosts.values().filter(|host| host.online.is_some()).count() as u64
+    }
+
     /// The session of a device.
     #[must_use]
     pub fn online(&self, hotspot: HotspotId, mac: Mac) -> Option<Online> {

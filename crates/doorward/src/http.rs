@@ -22,6 +22,7 @@ mod error;
 pub mod hotspot_api;
 mod lang;
 mod otl;
+pub mod panel;
 pub mod portal;
 mod qr;
 mod refusals;
@@ -68,6 +69,7 @@ struct Site {
 /// `into_make_service_with_connect_info`.
 pub fn router(app: App, settings: HttpSettings) -> Router {
     let hotspot_api = hotspot_api::router(app.clone(), &settings.trusted_proxies, &settings.api_networks);
+    let panel = panel::router(app.clone(), &settings.trusted_proxies);
     let site = Site {
         app,
         settings: Arc::new(settings),
@@ -78,6 +80,7 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
     let vpn_api = Router::new()
         .merge(vpn_api::router(&site))
         .merge(otl::router(&site))
+        .merge(panel)
         .fallback(|| async { error::NOT_FOUND.into_response() })
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(middleware::from_fn_with_state(site.clone(), limit))
@@ -114,11 +117,12 @@ async fn limit(State(site): State<Site>, request: Request, next: Next) -> Respon
     }
 }
 
-/// Writes on every answer whose it is, and that it is not to be kept.
+/// Writes on every answer whose it is, and that it is not to be kept unless it says so.
 async fn mark(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::SERVER, HeaderValue::from_static(SERVER));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // But for our own scripts and styles, whose addresses change when they do.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

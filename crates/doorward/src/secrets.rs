@@ -8,12 +8,14 @@ mod api_key;
 mod link_key;
 mod master_key;
 mod password;
+mod session_token;
 
 pub use access_hash::{AccessHash, same_digest};
 pub use api_key::ApiKey;
 pub use link_key::LinkKey;
 pub use master_key::{MasterKey, Place};
 pub use password::{hash_password, verify_password};
+pub use session_token::SessionToken;
 
 use std::fmt::Write as _;
 

@@ -18,6 +18,10 @@ static_loader! {
 static IDENTIFIERS: LazyLock<[LanguageIdentifier; Lang::ALL.len()]> =
     LazyLock::new(|| Lang::ALL.map(|lang| lang.as_str().parse().unwrap_or_default()));
 
+/// Languages, and what each calls itself.
+pub const LANGUAGES: [(Lang, &str); Lang::ALL.len()] =
+    [(Lang::En, "English"), (Lang::De, "Deutsch"), (Lang::Es, "Español"), (Lang::Fr, "Français"), (Lang::Pl, "Polski")];
+
 /// Our own text of that name.
 #[must_use]
 pub fn text(lang: Lang, name: &str) -> String {
@@ -29,6 +33,14 @@ pub fn text(lang: Lang, name: &str) -> String {
 pub fn fill(lang: Lang, name: &str, values: &[(&'static str, &str)]) -> String {
     let values: HashMap<Cow<'static, str>, FluentValue<'_>> =
         values.iter().map(|(key, value)| (Cow::Borrowed(*key), FluentValue::from(*value))).collect();
+    LOCALES.lookup_with_args(identifier(lang), name, &values)
+}
+
+/// Our own text of that name for a number: `n` chooses the form (one, few, many …), `text` is what is written.
+#[must_use]
+pub fn count(lang: Lang, name: &str, n: u64, text: &str) -> String {
+    let n = FluentValue::from(i64::try_from(n).unwrap_or(i64::MAX));
+    let values = HashMap::from([(Cow::Borrowed("n"), n), (Cow::Borrowed("text"), FluentValue::from(text))]);
     LOCALES.lookup_with_args(identifier(lang), name, &values)
 }
 
@@ -86,23 +98,35 @@ fn identifier(lang: Lang) -> &'static LanguageIdentifier {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, fs, path::Path};
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        fs,
+        path::Path,
+    };
 
     use super::*;
 
     /// Names of messages, with the variables that they use.
-    fn messages(lang: Lang) -> BTreeMap<String, Vec<String>> {
+    fn messages(lang: Lang) -> BTreeMap<String, BTreeSet<String>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("locales").join(lang.as_str());
-        let text: String =
-            ["portal.ftl", "otl.ftl"].map(|file| fs::read_to_string(folder.join(file)).unwrap()).concat();
-        let entry = |line: &str| {
-            let (name, text) = line.split_once(" = ").unwrap_or_else(|| panic!("{lang:?}: {line}"));
-            let pieces = text.split("{ $").skip(1).filter_map(|piece| piece.split_once(" }"));
-            let mut variables: Vec<_> = pieces.map(|(variable, _)| variable.to_owned()).collect();
-            variables.sort();
-            (name.to_owned(), variables)
-        };
-        text.lines().filter(|line| !line.trim().is_empty()).map(entry).collect()
+        let mut messages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for file in fs::read_dir(folder).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            let mut name = String::new();
+            for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+                // Forms for numbers stand on lines of their own.
+                if !line.starts_with([' ', '}']) {
+                    let (begun, _) = line.split_once(" =").unwrap_or_else(|| panic!("{lang:?}: {line}"));
+                    begun.clone_into(&mut name);
+                    assert!(messages.insert(name.clone(), BTreeSet::new()).is_none(), "{lang:?}: twice: {name}");
+                }
+                let variables = line.split('$').skip(1).map(|rest| {
+                    rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == '-').collect::<String>()
+                });
+                messages.entry(name.clone()).or_default().extend(variables);
+            }
+        }
+        messages
     }
 
     #[test]
@@ -112,8 +136,7 @@ mod tests {
         for lang in Lang::ALL {
             assert_eq!(messages(lang), english, "{lang:?}");
         }
-        let titles: std::collections::BTreeSet<String> =
-            Lang::ALL.into_iter().map(|lang| text(lang, "title")).collect();
+        let titles: BTreeSet<String> = Lang::ALL.into_iter().map(|lang| text(lang, "title")).collect();
         assert_eq!(titles.len(), Lang::ALL.len(), "each is answered in its own language");
     }
 

@@ -120,6 +120,19 @@ pub enum Error {
     #[error("a one-time link lives for 1 to 3650 days")]
     LinkDays,
 
+    #[error("no such operator")]
+    OperatorNotFound,
+    #[error("a password has 12 to 256 characters, no control characters, and is not the name")]
+    OperatorPassword,
+    #[error("the old password is wrong")]
+    OldPassword,
+    #[error("nobody changes their own role or locks themselves out")]
+    OwnRole,
+    #[error("the last admin stays")]
+    LastAdmin,
+    #[error("the code of the second factor is wrong")]
+    SecondFactor,
+
     #[error("not a month")]
     Month,
     #[error("not a year")]

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
-use super::{App, Error, no_random, now_ms};
+use super::{App, Error, missing, no_random, now_ms};
 use crate::{
     link_settings::{LinkSettings, MOST_DAYS},
     secrets::LinkKey,
@@ -70,7 +70,7 @@ impl App {
         let expires_ms = end_of_day(created_ms, days, &self.settings().zone).ok_or(Error::LinkDays)?;
         let address = self.link_address(&key, external);
         let new = store::NewLink { account: account.to_owned(), key, uses, created_ms, expires_ms };
-        let id = self.store().insert_link(&new).await.map_err(|error| missing_is(error, Error::AccountNotFound))?;
+        let id = self.store().insert_link(&new).await.map_err(|error| missing(error, Error::AccountNotFound))?;
         Ok(Link { id, address })
     }
 
@@ -87,7 +87,7 @@ impl App {
     /// # Errors
     /// [`Error::LinkNotFound`]; the store failed.
     pub async fn revoke_link(&self, id: LinkId) -> Result<(), Error> {
-        self.store().delete_link(id).await.map_err(|error| missing_is(error, Error::LinkNotFound))
+        self.store().delete_link(id).await.map_err(|error| missing(error, Error::LinkNotFound))
     }
 
     /// How often a link may be used; 0: it cannot be used now. Uses nothing up.
@@ -165,11 +165,6 @@ fn end_of_day(now_ms: i64, days: u16, zone: &TimeZone) -> Option<i64> {
     let today = Timestamp::from_millisecond(now_ms).ok()?.to_zoned(zone.clone()).date();
     let after = today.checked_add((i64::from(days) + 1).days()).ok()?;
     Some(after.to_zoned(zone.clone()).ok()?.start_of_day().ok()?.timestamp().as_millisecond())
-}
-
-/// What a missing row means to the caller.
-fn missing_is(error: store::Error, missing: Error) -> Error {
-    if matches!(error, store::Error::Missing) { missing } else { Error::Store(error) }
 }
 
 #[cfg(test)]

@@ -7,8 +7,12 @@ use jiff::Timestamp;
 
 use super::{App, Error, Given};
 mod machine;
+mod pulse;
 
-pub use self::machine::{Machine, WireguardVersions};
+pub use self::{
+    machine::{Machine, WireguardVersions},
+    pulse::Pulse,
+};
 pub use crate::store::VpnSettings;
 
 /// What a caller says of the settings.

@@ -42,6 +42,11 @@ pub(super) enum Verb {
         #[arg(value_parser = role)]
         role: Role,
     },
+    /// Take an operator's second factor away.
+    TotpOff {
+        /// Who.
+        name: Name,
+    },
     /// Delete an operator.
     Remove {
         /// Who.
@@ -71,14 +76,17 @@ pub(super) async fn run(config: Config, verb: Verb) -> anyhow::Result<()> {
         }
         Verb::Password { name } => {
             let (password_hash, made) = password()?;
-            store.set_operator_password(name.as_str(), &password_hash).await.with_context(|| who(&name))?;
+            store.set_operator_password(name.as_str(), &password_hash, None).await.with_context(|| who(&name))?;
             show(made)?;
         }
         Verb::Role { name, role } => {
-            store.set_operator_role(name.as_str(), role).await.with_context(|| who(&name))?;
+            store.set_operator_role(name.as_str(), role, None, false).await.with_context(|| who(&name))?;
+        }
+        Verb::TotpOff { name } => {
+            store.set_operator_totp(name.as_str(), None).await.with_context(|| who(&name))?;
         }
         Verb::Remove { name } => {
-            store.delete_operator(name.as_str()).await.with_context(|| who(&name))?;
+            store.delete_operator(name.as_str(), false).await.with_context(|| who(&name))?;
         }
     }
     store.close().await;

@@ -88,6 +88,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
 
+    begin_setup(&app).await?;
     notify(sd_notify::NotifyState::Ready);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), took_ms = started.elapsed().as_millis(), "ready");
     let result = tokio::select! {
@@ -117,6 +118,14 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     reconcile_task.await?;
     store.close().await;
     result
+}
+
+/// Tells whoever reads the log how to make the first operator.
+async fn begin_setup(app: &App) -> anyhow::Result<()> {
+    if let Some(token) = app.begin_setup().await.context("database")? {
+        tracing::warn!(token, "nobody can sign in yet: open /setup on the management address and give this token");
+    }
+    Ok(())
 }
 
 /// Tasks of the hotspots.

@@ -105,6 +105,13 @@ impl From<app::Error> for Refusal {
 
             // The VPN API knows no hotspots, and chooses nothing of a link.
             E::Hotspot(_) | E::LinkNotFound | E::LinkUses | E::LinkDays => return internal(&error),
+            // Nor operators.
+            E::OperatorNotFound
+            | E::OperatorPassword
+            | E::OldPassword
+            | E::OwnRole
+            | E::LastAdmin
+            | E::SecondFactor => return internal(&error),
             E::Settings(_) | E::Store(_) | E::Kernel(_) | E::Failed(_) => return internal(&error),
         };
         refusal(status, text)

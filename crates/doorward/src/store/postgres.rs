@@ -64,6 +64,7 @@ fn migrator() -> Migrator {
         (1, "vpn", include_str!("../../migrations/postgres/0001_vpn.sql")),
         (2, "hotspot", include_str!("../../migrations/postgres/0002_hotspot.sql")),
         (4, "one time links", include_str!("../../migrations/postgres/0004_one_time_links.sql")),
+        (5, "panel", include_str!("../../migrations/postgres/0005_panel.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

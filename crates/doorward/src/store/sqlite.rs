@@ -127,6 +127,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
         (1, "vpn", include_str!("../../migrations/sqlite/0001_vpn.sql")),
         (2, "hotspot", include_str!("../../migrations/sqlite/0002_hotspot.sql")),
         (4, "one time links", include_str!("../../migrations/sqlite/0004_one_time_links.sql")),
+        (5, "panel", include_str!("../../migrations/sqlite/0005_panel.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

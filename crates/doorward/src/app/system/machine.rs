@@ -43,6 +43,12 @@ impl Machine {
         }
     }
 
+    /// Used memory in whole percent, of `/proc/meminfo`.
+    pub(super) fn read_memory(memory: &str) -> u64 {
+        let (memory_total, memory_free) = (mebibytes(memory, "MemTotal"), mebibytes(memory, "MemAvailable"));
+        Self { memory_total, memory_free, ..Self::default() }.memory_used_percent()
+    }
+
     /// Total less free, MiB.
     #[must_use]
     pub fn memory_used(&self) -> u64 {

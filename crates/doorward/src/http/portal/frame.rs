@@ -74,7 +74,7 @@ impl Frame {
 
     #[expect(clippy::unused_self, reason = "a template calls it")]
     pub(super) fn languages(&self) -> [(&'static str, &'static str); 5] {
-        Lang::ALL.map(|lang| (lang.as_str(), name(lang)))
+        words::LANGUAGES.map(|(lang, name)| (lang.as_str(), name))
     }
 
     /// Sends a page. Nothing on it may load anything from elsewhere, run a script, or stand in a frame.
@@ -100,17 +100,6 @@ impl Frame {
             }
             (Ok(_), Err(_)) => super::failure(),
         }
-    }
-}
-
-/// What a language calls itself.
-fn name(lang: Lang) -> &'static str {
-    match lang {
-        Lang::En => "English",
-        Lang::De => "Deutsch",
-        Lang::Es => "Español",
-        Lang::Fr => "Français",
-        Lang::Pl => "Polski",
     }
 }
 

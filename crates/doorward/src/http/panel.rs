@@ -1,0 +1,79 @@
+//! The panel: pages for operators.
+//!
+//! Every route is declared with what it needs ([`routes::Need`]); the [`guard`] asks for it before the handler runs, and
+//! the handler reaches the operations only through its [`seat::Seat`]'s desk, which asks again and notes every change.
+
+mod assets;
+mod audit;
+mod csv;
+mod dashboard;
+mod errors;
+mod events;
+mod form;
+mod guard;
+mod list;
+mod numbers;
+mod operators;
+mod profile;
+mod routes;
+mod seat;
+mod sign_in;
+mod view;
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, header},
+    middleware::{self, Next},
+    response::Response,
+};
+use ipnet::IpNet;
+
+pub use self::routes::{Need, Route};
+use self::{guard::Panel, routes::Routes};
+use crate::app::App;
+
+/// Nothing from elsewhere, nothing written into a page, no frame around it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Pages of the panel.
+pub(super) fn router<S: Clone + Send + Sync + 'static>(app: App, trusted_proxies: &[IpNet]) -> Router<S> {
+    let panel = Panel::new(app, trusted_proxies);
+    declare(Routes::new(panel.clone())).router().layer(middleware::from_fn(mark)).with_state(panel)
+}
+
+/// Every route of the panel, with what it needs.
+#[must_use]
+pub fn routes(app: App) -> Vec<Route> {
+    declare(Routes::new(Panel::new(app, &[]))).table()
+}
+
+fn declare(routes: Routes) -> Routes {
+    let routes = assets::routes(routes);
+    let routes = sign_in::routes(routes);
+    let routes = dashboard::routes(routes);
+    let routes = operators::routes(routes);
+    let routes = audit::routes(routes);
+    profile::routes(routes)
+}
+
+/// What every answer says to browsers and search engines.
+async fn mark(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        // Forms must say where they come from; other sites learn nothing.
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+        (header::HeaderName::from_static("x-robots-tag"), "noindex, nofollow, noarchive"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
