@@ -260,7 +260,7 @@ impl App {
 /// [`Error::OperatorPassword`].
 pub fn check_password(name: &str, password: &str) -> Result<(), Error> {
     let length = password.chars().count();
-    let like_name = password.to_lowercase().replace(&name.to_lowercase(), "").chars().count() < 4;
+    let like_name = password.to_lowercase().replace(&name.to_lowercase(), "").chars().count() < 6;
     if !PASSWORD.contains(&length) || password.chars().any(char::is_control) || like_name {
         return Err(Error::OperatorPassword);
     }

@@ -190,7 +190,7 @@ impl Store {
     pub async fn operators(&self) -> Result<Vec<Operator>, Error> {
         let gateway = self.gateway();
         let rows: Vec<OperatorRow> =
-            on_reader!(self.db(), |c| { sqlx::query_as(select!("ORDER BY o.name")).bind(gateway).fetch_all(c).await? });
+            on_reader!(self.db(), |c| sqlx::query_as(select!("ORDER BY o.name")).bind(gateway).fetch_all(c).await?);
         rows.into_iter().map(|row| row.open(self.key())).collect()
     }
 

@@ -1,0 +1,73 @@
+/** Says something at the edge of the page; stays until it is closed. */
+export function toast(text) {
+  const box = document.createElement("div");
+  box.className = "alert alert-danger";
+  const words = document.createElement("span");
+  words.textContent = text;
+  const close = document.createElement("button");
+  close.type = "button";
+  close.className = "btn-close";
+  close.setAttribute("aria-label", "×");
+  close.addEventListener("click", () => box.remove());
+  box.append(words, close);
+  document.getElementById("toasts")?.append(box);
+}
+
+/** Menu, copying, revealing, printing, keys. */
+export function startPage() {
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-menu-toggle],[data-copy],[data-reveal],[data-print]");
+    if (!button) return;
+    const { menuToggle, copy, reveal, print } = button.dataset;
+    if (menuToggle !== undefined) toggleMenu(button, document.querySelector(menuToggle));
+    if (copy !== undefined) copyText(button, document.querySelector(copy));
+    if (reveal !== undefined) toggleSecret(button, document.querySelector(reveal));
+    if (print !== undefined) window.print();
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-autosubmit]")) event.target.form?.requestSubmit();
+  });
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input,textarea,select,[contenteditable]");
+    const search = document.querySelector("input[type=search]");
+    if (event.key === "/" && !typing && search && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      search.focus();
+    }
+  });
+  if (document.querySelector("[data-autofocus-error]")) {
+    const field = document.querySelector("[aria-invalid=true]") ?? document.querySelector("main form .form-control");
+    field?.focus();
+  }
+}
+
+function toggleMenu(button, menu) {
+  const open = menu.classList.toggle("show");
+  button.setAttribute("aria-expanded", String(open));
+}
+
+async function copyText(button, source) {
+  const text = "value" in source ? source.value : source.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without the permission, what is selected is copied.
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    button.focus();
+  }
+  button.classList.add("copied");
+  const said = document.getElementById("said");
+  if (said) said.textContent = button.dataset.copied ?? "✓";
+  setTimeout(() => button.classList.remove("copied"), 2000);
+}
+
+function toggleSecret(button, field) {
+  const hide = field.type !== "password";
+  field.type = hide ? "password" : "text";
+  button.setAttribute("aria-pressed", String(!hide));
+}

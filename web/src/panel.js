@@ -1,0 +1,15 @@
+import { startCharts } from "./charts.js";
+import { startConfirm } from "./confirm.js";
+import { startHtmx } from "./requests.js";
+import { startLive } from "./live.js";
+import { startPage } from "./page.js";
+import { startTables } from "./tables.js";
+import { startTimes } from "./times.js";
+
+startHtmx();
+startPage();
+startConfirm();
+startTables();
+startTimes();
+startCharts();
+startLive();

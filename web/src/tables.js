@@ -1,0 +1,24 @@
+/** Boxes that choose rows: all at once, the bar for what is chosen, and how many there are. */
+export function startTables() {
+  document.addEventListener("change", (event) => {
+    const all = event.target.closest("[data-check-all]");
+    if (all) {
+      for (const box of boxes(all.dataset.checkAll)) box.checked = all.checked;
+    }
+    refresh();
+  });
+  refresh();
+}
+
+function boxes(name) {
+  return [...document.querySelectorAll(`input[type=checkbox][name="${CSS.escape(name)}"]`)];
+}
+
+function refresh() {
+  for (const bar of document.querySelectorAll("[data-bulk]")) {
+    const chosen = boxes(bar.dataset.bulk).filter((box) => box.checked).length;
+    bar.hidden = chosen === 0;
+    const count = bar.querySelector("[data-checked-count]");
+    if (count) count.textContent = String(chosen);
+  }
+}
