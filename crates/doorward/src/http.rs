@@ -52,6 +52,8 @@ pub struct HttpSettings {
     pub v1_status_200: bool,
     /// From where the hotspot API answers; empty: private, shared, link-local and loopback addresses.
     pub api_networks: Vec<IpNet>,
+    /// Where the hotspot API answers without TLS, if it does: what its page shows to operators.
+    pub api_listen: Option<SocketAddr>,
 }
 
 /// What handlers share.
@@ -69,7 +71,7 @@ struct Site {
 /// `into_make_service_with_connect_info`.
 pub fn router(app: App, settings: HttpSettings) -> Router {
     let hotspot_api = hotspot_api::router(app.clone(), &settings.trusted_proxies, &settings.api_networks);
-    let panel = panel::router(app.clone(), &settings.trusted_proxies);
+    let panel = panel::router(app.clone(), &settings);
     let site = Site {
         app,
         settings: Arc::new(settings),

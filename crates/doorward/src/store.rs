@@ -39,7 +39,7 @@ mod vpn_servers;
 
 use std::sync::Arc;
 
-pub use access_hashes::{AccessHashId, AccessHashRecord, NewAccessHash};
+pub use access_hashes::{AccessHashId, AccessHashRecord, NewAccessHash, Scope};
 pub use admissions::{Admission, AdmittedSession, By, NewGrant, Outcome, Person, Refusal, VoucherKey};
 pub use audit::{AuditId, AuditRecord, AuditSort, NewAudit};
 pub use error::{Error, Field};

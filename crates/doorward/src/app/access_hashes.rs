@@ -10,10 +10,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use doorward_policy::name::Name;
 use ipnet::IpNet;
 
-use super::{App, Error, now_ms};
-use crate::store::AccessHashRecord;
+use super::{App, Error, missing, no_random, now_ms};
+use crate::{
+    secrets::AccessHash,
+    store::{self, Field, NewAccessHash},
+};
+
+pub use crate::store::{AccessHashRecord, Scope};
+
+/// Most addresses and networks of a hash.
+const MOST_NETWORKS: usize = 64;
+/// Longest life of a hash that has one.
+pub const MOST_DAYS: u16 = 3650;
 
 /// What is known of a hash is looked up anew after this time: other processes make and delete hashes too.
 const FRESH: Duration = Duration::from_millis(500);
@@ -39,17 +50,84 @@ pub enum Access {
     Unknown,
     /// It is bound to other addresses.
     WrongAddress,
+    /// It may only read.
+    ReadOnly,
+}
+
+/// A hash that somebody wants.
+#[derive(Debug, Clone)]
+pub struct HashWish {
+    /// Its name in the list.
+    pub name: String,
+    /// Addresses and networks, separated by commas or white space.
+    pub addresses: String,
+    /// It may be used from anywhere, which must be said.
+    pub anywhere: bool,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// Days that it lives, 1 to [`MOST_DAYS`]; `None`: without end.
+    pub days: Option<u16>,
 }
 
 impl App {
-    /// Judges a hash by its digest. A hash in use costs no more than two queries a second.
+    /// Makes a hash, to be shown once.
+    ///
+    /// # Errors
+    /// [`Error::Name`], [`Error::HashAddress`], [`Error::HashDays`], [`Error::NameTaken`]; the store failed.
+    pub async fn create_access_hash(&self, wish: HashWish) -> Result<AccessHash, Error> {
+        let name = wish.name.trim().parse::<Name>().map_err(|_| Error::Name)?;
+        let allow = parse_networks(&wish.addresses).ok_or(Error::HashAddress)?;
+        if allow.is_empty() != wish.anywhere {
+            return Err(Error::HashAddress);
+        }
+        let created_ms = now_ms();
+        let expires_ms = match wish.days {
+            Some(days @ 1..=MOST_DAYS) => Some(created_ms.saturating_add(i64::from(days) * 86_400_000)),
+            Some(_) => return Err(Error::HashDays),
+            None => None,
+        };
+        let hash = AccessHash::generate().map_err(no_random)?;
+        let (name, digest, scope) = (name.to_string(), hash.digest(), wish.scope);
+        let new = NewAccessHash { name, digest, allow, scope, expires_ms, created_ms };
+        match self.store().insert_access_hash(&new).await {
+            Ok(_) => Ok(hash),
+            Err(store::Error::Taken(Field::HashName)) => Err(Error::NameTaken),
+            Err(error) => Err(Error::Store(error)),
+        }
+    }
+
+    /// All hashes, by name.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn access(&self, digest: &[u8; 32], source: IpAddr) -> Result<Access, Error> {
-        let Some(known) = self.known(digest).await? else { return Ok(Access::Unknown) };
+    pub async fn access_hashes(&self) -> Result<Vec<AccessHashRecord>, Error> {
+        self.store().access_hashes().await.map_err(Error::Store)
+    }
+
+    /// Deletes a hash; it stops working at once in this process.
+    ///
+    /// # Errors
+    /// [`Error::HashNotFound`]; the store failed.
+    pub async fn delete_access_hash(&self, name: &str) -> Result<(), Error> {
+        self.store().delete_access_hash(name).await.map_err(|error| missing(error, Error::HashNotFound))?;
+        self.0.hashes.0.write().unwrap_or_else(PoisonError::into_inner).retain(|_, known| known.row.name != name);
+        Ok(())
+    }
+
+    /// Judges a hash by its digest. A hash in use costs no more than two queries a second. `writes`: it is to change
+    /// something.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn access(&self, digest: &[u8; 32], source: IpAddr, writes: bool) -> Result<Access, Error> {
+        let known = self.known(digest).await?;
+        let known = known.filter(|known| known.row.expires_ms.is_none_or(|expires_ms| expires_ms > now_ms()));
+        let Some(known) = known else { return Ok(Access::Unknown) };
         if !allows(&known.row.allow, source) {
             return Ok(Access::WrongAddress);
+        }
+        if writes && known.row.scope == Scope::Read {
+            return Ok(Access::ReadOnly);
         }
         self.touch(&known);
         Ok(Access::Granted)
@@ -91,6 +169,27 @@ impl App {
     }
 }
 
+/// Reads addresses and networks. `0.0.0.0` would match nobody; where such panels are known, it stands for "any", which must
+/// be said in another way (VPN API, Open 1).
+fn parse_networks(text: &str) -> Option<Vec<IpNet>> {
+    let parts = text.split([',', ' ', '\t', '\r', '\n']).filter(|part| !part.is_empty());
+    let read = |part: &str| {
+        let net = part.parse::<IpNet>().or_else(|_| part.parse::<IpAddr>().map(IpNet::from)).ok()?;
+        (net.prefix_len() > 0 && !net.addr().is_unspecified()).then_some(net)
+    };
+    let all = parts.map(read).collect::<Option<Vec<_>>>()?;
+    (all.len() <= MOST_NETWORKS).then_some(all)
+}
+
+/// A list as people read it: single addresses without `/32`.
+#[must_use]
+pub fn show_networks(nets: &[IpNet]) -> String {
+    let bare = |net: &IpNet| {
+        if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
+    };
+    nets.iter().map(bare).collect::<Vec<_>>().join(", ")
+}
+
 /// Whether a hash may be used from an address. No list: from anywhere.
 fn allows(allow: &[IpNet], source: IpAddr) -> bool {
     allow.is_empty() || allow.iter().any(|net| canonical(*net).contains(&source.to_canonical()))
@@ -111,6 +210,20 @@ fn canonical(net: IpNet) -> IpNet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_as_people_write_them() {
+        let read = |text: &str| parse_networks(text).map(|nets| show_networks(&nets));
+        assert_eq!(
+            read(" 192.0.2.1,2001:db8::/32\n10.0.0.0/8 ").as_deref(),
+            Some("192.0.2.1, 2001:db8::/32, 10.0.0.0/8")
+        );
+        assert_eq!(read("").as_deref(), Some(""));
+        for wrong in ["0.0.0.0", "::", "0.0.0.0/0", "192.0.2", "example.net", "192.0.2.1/33", "1.1.1.1;2.2.2.2"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        assert_eq!(read(&"192.0.2.1 ".repeat(MOST_NETWORKS + 1)), None);
+    }
 
     #[test]
     fn a_hash_is_bound_to_its_addresses() {

@@ -120,6 +120,12 @@ pub enum Error {
     #[error("a one-time link lives for 1 to 3650 days")]
     LinkDays,
 
+    #[error("no such access hash")]
+    HashNotFound,
+    #[error("not a list of 1 to 64 addresses and networks")]
+    HashAddress,
+    #[error("an access hash lives for 1 to 3650 days, or without end")]
+    HashDays,
     #[error("no such operator")]
     OperatorNotFound,
     #[error("a password has 12 to 256 characters, no control characters, and is not the name")]

@@ -6,7 +6,13 @@ use doorward_policy::name::Name;
 use ipnet::IpNet;
 
 use super::{open_store, say};
-use crate::{clock, config::Config, secrets::AccessHash, store::NewAccessHash};
+use crate::{
+    app::access_hashes::{MOST_DAYS, Scope, show_networks},
+    clock,
+    config::Config,
+    secrets::AccessHash,
+    store::NewAccessHash,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -16,6 +22,12 @@ pub(super) enum Verb {
         name: Name,
         /// Addresses or CIDR ranges that it works from, separated by commas; `any` for no bound (not advised).
         address: String,
+        /// What it may be used for: all, or read (GET alone).
+        #[arg(long, default_value = "all", value_parser = scope)]
+        scope: Scope,
+        /// Days that it lives; without it, it has no end.
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_DAYS)))]
+        expires_days: Option<u16>,
     },
     /// List names, addresses, creation and last login.
     List,
@@ -26,25 +38,33 @@ pub(super) enum Verb {
     },
 }
 
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::parse(text).ok_or_else(|| "must be all or read".to_owned())
+}
+
 pub(super) async fn run(config: Config, verb: Verb) -> anyhow::Result<()> {
     let store = open_store(&config).await?;
     match verb {
-        Verb::Add { name, address } => {
+        Verb::Add { name, address, scope, expires_days } => {
             let allow = parse_addresses(&address)?;
             let hash = AccessHash::generate()?;
+            let created_ms = clock::now_ms();
+            let expires_ms = expires_days.map(|days| created_ms.saturating_add(i64::from(days) * 86_400_000));
             let new =
-                NewAccessHash { name: name.to_string(), digest: hash.digest(), allow, created_ms: clock::now_ms() };
+                NewAccessHash { name: name.to_string(), digest: hash.digest(), allow, scope, expires_ms, created_ms };
             store.insert_access_hash(&new).await.with_context(|| format!("access hash {name}"))?;
             eprintln!("Everything went well. Please save the hash. It has only been shown once.");
             say(hash.expose())?;
         }
         Verb::List => {
-            say("NAME\tADDRESSES\tCREATED\tLAST LOGIN")?;
+            say("NAME\tADDRESSES\tSCOPE\tCREATED\tLAST LOGIN\tEXPIRES")?;
             let zone = config.time_zone()?;
             for hash in store.access_hashes().await? {
-                let allow = if hash.allow.is_empty() { "any".to_owned() } else { show(&hash.allow) };
+                let allow = if hash.allow.is_empty() { "any".to_owned() } else { show_networks(&hash.allow) };
                 let last = hash.last_login_ms.map_or("never".to_owned(), |ms| local(ms, &zone));
-                say(&format!("{}\t{allow}\t{}\t{last}", hash.name, local(hash.created_ms, &zone)))?;
+                let expires = hash.expires_ms.map_or("never".to_owned(), |ms| local(ms, &zone));
+                let (scope, created) = (hash.scope.as_str(), local(hash.created_ms, &zone));
+                say(&format!("{}\t{allow}\t{scope}\t{created}\t{last}\t{expires}", hash.name))?;
             }
         }
         Verb::Remove { name } => {
@@ -70,13 +90,6 @@ fn parse_addresses(text: &str) -> anyhow::Result<Vec<IpNet>> {
             net.with_context(|| format!("{part:?} is neither an address nor a range such as 192.0.2.0/24"))
         })
         .collect()
-}
-
-fn show(nets: &[IpNet]) -> String {
-    let bare = |net: &IpNet| {
-        if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
-    };
-    nets.iter().map(bare).collect::<Vec<_>>().join(",")
 }
 
 fn local(ms: i64, zone: &jiff::tz::TimeZone) -> String {

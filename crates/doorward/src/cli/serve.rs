@@ -64,6 +64,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         trusted_proxies: config.management.trusted_proxies.clone(),
         v1_status_200: config.management.v1_status_200,
         api_networks: config.management.api_networks.clone(),
+        api_listen: config.management.api_listen.iter().chain(&config.management.plain_listen).next().copied(),
     };
     // No listener opens before the rules stand that keep it from those who may not reach it.
     if tokio::time::timeout(GUARD_WAIT, reconcile.guarded()).await.is_err() {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, Method, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -26,12 +26,15 @@ pub(super) async fn require_hash(State(site): State<Site>, request: Request, nex
     let reason = match (source, hash(request.headers())) {
         (None, _) => "a proxy named an unreadable hop",
         (_, Err(reason)) => reason,
-        (Some(source), Ok(hash)) => match site.app.access(&hash.digest(), source).await {
-            Ok(Access::Granted) => return next.run(request).await,
-            Ok(Access::Unknown) => "unknown hash",
-            Ok(Access::WrongAddress) => "the hash is bound to other addresses",
-            Err(failed) => return error::Refusal::from(failed).into_response(),
-        },
+        (Some(source), Ok(hash)) => {
+            match site.app.access(&hash.digest(), source, request.method() != Method::GET).await {
+                Ok(Access::Granted) => return next.run(request).await,
+                Ok(Access::Unknown) => "unknown hash",
+                Ok(Access::WrongAddress) => "the hash is bound to other addresses",
+                Ok(Access::ReadOnly) => return error::READ_ONLY.into_response(),
+                Err(failed) => return error::Refusal::from(failed).into_response(),
+            }
+        }
     };
     site.refusals.count(counted, Instant::now());
     tracing::info!(source = %counted, reason, "a request to the VPN API was refused");

@@ -23,6 +23,8 @@ const fn refusal(status: StatusCode, text: &'static str) -> Refusal {
 
 pub(super) const BAD_REQUEST: Refusal = refusal(StatusCode::BAD_REQUEST, "Bad request");
 pub(super) const NOT_AUTHORIZED: Refusal = refusal(StatusCode::UNAUTHORIZED, "Not authorized");
+/// Ours: the original knows no such hashes (docs/api-design.md).
+pub(super) const READ_ONLY: Refusal = refusal(StatusCode::FORBIDDEN, "The access hash may only read");
 pub(super) const NOT_FOUND: Refusal = refusal(StatusCode::NOT_FOUND, "Not found");
 pub(super) const TOO_MANY_REQUESTS: Refusal = refusal(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
 pub(super) const INTERNAL: Refusal = refusal(StatusCode::INTERNAL_SERVER_ERROR, "Internal error");
@@ -105,8 +107,11 @@ impl From<app::Error> for Refusal {
 
             // The VPN API knows no hotspots, and chooses nothing of a link.
             E::Hotspot(_) | E::LinkNotFound | E::LinkUses | E::LinkDays => return internal(&error),
-            // Nor operators.
-            E::OperatorNotFound
+            // Nor operators, and makes no hashes.
+            E::HashNotFound
+            | E::HashAddress
+            | E::HashDays
+            | E::OperatorNotFound
             | E::OperatorPassword
             | E::OldPassword
             | E::OwnRole

@@ -3,6 +3,8 @@
 //! Every route is declared with what it needs ([`routes::Need`]); the [`guard`] asks for it before the handler runs, and
 //! the handler reaches the operations only through its [`seat::Seat`]'s desk, which asks again and notes every change.
 
+mod api_access;
+mod api_hashes;
 mod assets;
 mod audit;
 mod csv;
@@ -27,10 +29,10 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use ipnet::IpNet;
 
 pub use self::routes::{Need, Route};
 use self::{guard::Panel, routes::Routes};
+use super::HttpSettings;
 use crate::app::App;
 
 /// Nothing from elsewhere, nothing written into a page, no frame around it.
@@ -38,15 +40,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Pages of the panel.
-pub(super) fn router<S: Clone + Send + Sync + 'static>(app: App, trusted_proxies: &[IpNet]) -> Router<S> {
-    let panel = Panel::new(app, trusted_proxies);
+pub(super) fn router<S: Clone + Send + Sync + 'static>(app: App, settings: &HttpSettings) -> Router<S> {
+    let panel = Panel::new(app, settings);
     declare(Routes::new(panel.clone())).router().layer(middleware::from_fn(mark)).with_state(panel)
 }
 
 /// Every route of the panel, with what it needs.
 #[must_use]
 pub fn routes(app: App) -> Vec<Route> {
-    declare(Routes::new(Panel::new(app, &[]))).table()
+    declare(Routes::new(Panel::new(app, &HttpSettings::default()))).table()
 }
 
 fn declare(routes: Routes) -> Routes {
@@ -55,6 +57,8 @@ fn declare(routes: Routes) -> Routes {
     let routes = dashboard::routes(routes);
     let routes = operators::routes(routes);
     let routes = audit::routes(routes);
+    let routes = api_hashes::routes(routes);
+    let routes = api_access::routes(routes);
     profile::routes(routes)
 }
 

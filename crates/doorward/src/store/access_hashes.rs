@@ -12,6 +12,35 @@ use crate::secrets::same_digest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccessHashId(pub i64);
 
+/// What a program may do with an access hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// GET alone.
+    Read,
+}
+
+impl Scope {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::All, Self::Read];
+
+    /// The word in the database, in pages and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Read => "read",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
 /// An access hash to be stored.
 #[derive(Clone)]
 pub struct NewAccessHash {
@@ -21,6 +50,10 @@ pub struct NewAccessHash {
     pub digest: [u8; 32],
     /// Addresses that may use it; empty: any.
     pub allow: Vec<IpNet>,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// Unix ms from which on it is unknown; `None`: never.
+    pub expires_ms: Option<i64>,
     /// Unix ms.
     pub created_ms: i64,
 }
@@ -40,6 +73,10 @@ pub struct AccessHashRecord {
     pub name: String,
     /// Addresses that may use it; empty: any.
     pub allow: Vec<IpNet>,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// Unix ms from which on it is unknown; `None`: never.
+    pub expires_ms: Option<i64>,
     /// Unix ms.
     pub created_ms: i64,
     /// Unix ms of its last use.
@@ -53,6 +90,8 @@ struct AccessHashRow {
     digest: Vec<u8>,
     /// Networks, joined by commas.
     allow: String,
+    scope: String,
+    expires_ms: Option<i64>,
     created_ms: i64,
     last_login_ms: Option<i64>,
 }
@@ -69,7 +108,7 @@ impl Store {
         let gateway = self.gateway();
         let rows: Vec<AccessHashRow> = on_reader!(self.db(), |c| {
             sqlx::query_as(
-                "SELECT id, name, digest, allow, created_ms, last_login_ms FROM access_hashes
+                "SELECT id, name, digest, allow, scope, expires_ms, created_ms, last_login_ms FROM access_hashes
                  WHERE gateway_id = $1 ORDER BY name",
             )
             .bind(gateway)
@@ -87,7 +126,7 @@ impl Store {
         let gateway = self.gateway();
         let row: Option<AccessHashRow> = on_reader!(self.db(), |c| {
             sqlx::query_as(
-                "SELECT id, name, digest, allow, created_ms, last_login_ms FROM access_hashes
+                "SELECT id, name, digest, allow, scope, expires_ms, created_ms, last_login_ms FROM access_hashes
                  WHERE gateway_id = $1 AND digest = $2",
             )
             .bind(gateway)
@@ -106,17 +145,19 @@ impl Store {
     /// [`Error::Taken`] with `HashName` or `HashDigest`, [`Error::Unavailable`].
     pub async fn insert_access_hash(&self, new: &NewAccessHash) -> Result<AccessHashId, Error> {
         let gateway = self.gateway();
-        let NewAccessHash { name, digest, allow, created_ms } = new.clone();
+        let NewAccessHash { name, digest, allow, scope, expires_ms, created_ms } = new.clone();
         let allow = allow.iter().map(IpNet::to_string).collect::<Vec<_>>().join(",");
         let id = on_writer!(self.db(), |c| {
             let id: i64 = sqlx::query_scalar(
-                "INSERT INTO access_hashes (gateway_id, name, digest, allow, created_ms) VALUES ($1, $2, $3, $4, $5)
-                 RETURNING id",
+                "INSERT INTO access_hashes (gateway_id, name, digest, allow, scope, expires_ms, created_ms)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
             )
             .bind(gateway)
             .bind(name)
             .bind(digest.to_vec())
             .bind(allow)
+            .bind(scope.as_str())
+            .bind(expires_ms)
             .bind(created_ms)
             .fetch_one(c)
             .await?;
@@ -165,11 +206,13 @@ impl Store {
 
 impl AccessHashRow {
     fn open(self) -> Result<(AccessHashRecord, [u8; 32]), Error> {
-        let Self { id, name, digest, allow, created_ms, last_login_ms } = self;
+        let Self { id, name, digest, allow, scope, expires_ms, created_ms, last_login_ms } = self;
         let bad = corrupt("access_hashes", id);
         let digest = digest.try_into().map_err(|_| bad("digest"))?;
         let networks = allow.split(',').filter(|text| !text.is_empty()).map(str::parse).collect::<Result<_, _>>();
         let allow = networks.map_err(|_| bad("allow"))?;
-        Ok((AccessHashRecord { id: AccessHashId(id), name, allow, created_ms, last_login_ms }, digest))
+        let scope = Scope::parse(&scope).ok_or_else(|| bad("scope"))?;
+        let id = AccessHashId(id);
+        Ok((AccessHashRecord { id, name, allow, scope, expires_ms, created_ms, last_login_ms }, digest))
     }
 }

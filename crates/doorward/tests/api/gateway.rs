@@ -107,6 +107,8 @@ impl Gateway {
             name: name.to_owned(),
             digest: hash.digest(),
             allow: allow.iter().map(net).collect(),
+            scope: doorward::store::Scope::All,
+            expires_ms: None,
             created_ms: now_ms(),
         };
         self.store.insert_access_hash(&new).await.unwrap();

@@ -30,6 +30,7 @@ mod otl;
 mod otl_log;
 mod own_parts;
 mod panel;
+mod panel_api;
 mod port_forwards;
 mod routes;
 mod servers;

@@ -2,7 +2,7 @@
 
 use doorward::{
     secrets::AccessHash,
-    store::{AccessHashRecord, Error, Field, NewAccessHash},
+    store::{AccessHashRecord, Error, Field, NewAccessHash, Scope},
 };
 
 use crate::databases::Database;
@@ -12,7 +12,14 @@ both_engines!(a_hash_reads_back, unique_fields, last_login);
 fn new(name: &str, allow: &[&str]) -> (AccessHash, NewAccessHash) {
     let hash = AccessHash::generate().unwrap();
     let allow = allow.iter().map(|text| text.parse().unwrap()).collect();
-    let new = NewAccessHash { name: name.to_owned(), digest: hash.digest(), allow, created_ms: 1_700_000_000_000 };
+    let new = NewAccessHash {
+        name: name.to_owned(),
+        digest: hash.digest(),
+        allow,
+        scope: Scope::Read,
+        expires_ms: Some(1_800_000_000_000),
+        created_ms: 1_700_000_000_000,
+    };
     (hash, new)
 }
 
@@ -24,6 +31,8 @@ async fn a_hash_reads_back(database: Database) {
         id,
         name: new.name.clone(),
         allow: new.allow.clone(),
+        scope: new.scope,
+        expires_ms: new.expires_ms,
         created_ms: new.created_ms,
         last_login_ms: None,
     };

@@ -76,6 +76,8 @@ async fn damaged_columns_are_named(database: Database) {
             name: "x".to_owned(),
             digest: [1; 32],
             allow: Vec::new(),
+            scope: doorward::store::Scope::All,
+            expires_ms: None,
             created_ms: 0,
         })
         .await

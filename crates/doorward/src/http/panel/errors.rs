@@ -39,6 +39,9 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::LastAdmin => "error-last-admin",
         Error::SecondFactor => "error-second-factor",
         Error::OperatorNotFound => "error-operator-not-found",
+        Error::HashNotFound => "error-hash-not-found",
+        Error::HashAddress => "error-hash-address",
+        Error::HashDays => "error-hash-days",
         _ => return None,
     })
 }

@@ -1,6 +1,9 @@
 //! What a request meets before its handler: where it comes from, whose it is, whether it was forged, whether it may.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     body::{Body, to_bytes},
@@ -20,7 +23,7 @@ use super::{
 };
 use crate::{
     app::{App, desk::Desk},
-    http::{peer, source},
+    http::{HttpSettings, peer, source},
     secrets::SessionToken,
 };
 
@@ -41,20 +44,27 @@ pub(super) struct Panel(Arc<Shared>);
 struct Shared {
     app: App,
     trusted_proxies: Vec<IpNet>,
+    api_listen: Option<SocketAddr>,
     flashes: Flashes,
     publisher: Publisher,
 }
 
 impl Panel {
-    pub(super) fn new(app: App, trusted_proxies: &[IpNet]) -> Self {
+    pub(super) fn new(app: App, settings: &HttpSettings) -> Self {
         let publisher = Publisher::new(app.clone());
-        let trusted_proxies = trusted_proxies.to_vec();
-        Self(Arc::new(Shared { app, trusted_proxies, flashes: Flashes::default(), publisher }))
+        let trusted_proxies = settings.trusted_proxies.clone();
+        let (api_listen, flashes) = (settings.api_listen, Flashes::default());
+        Self(Arc::new(Shared { app, trusted_proxies, api_listen, flashes, publisher }))
     }
 
     /// The operations, for the pages that let people in. All others have a desk (`tests/walls.rs`).
     pub(super) fn app_before_sign_in(&self) -> &App {
         &self.0.app
+    }
+
+    /// Where the hotspot API answers without TLS.
+    pub(super) fn api_listen(&self) -> Option<SocketAddr> {
+        self.0.api_listen
     }
 
     pub(super) fn flashes(&self) -> &Flashes {

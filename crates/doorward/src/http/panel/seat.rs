@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Mutex, PoisonError},
 };
 
@@ -24,6 +25,7 @@ use crate::{
         desk::{Denied, Desk, DeskError},
         operators::{PanelSessionId, Theme},
     },
+    config::PublicUrl,
     hotspot_settings::Lang,
     http::lang,
     words,
@@ -58,9 +60,11 @@ impl From<Denied> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::AccountNotFound | Error::ServerNotFound | Error::OperatorNotFound | Error::LinkNotFound => {
-                Self::NotFound
-            }
+            Error::AccountNotFound
+            | Error::ServerNotFound
+            | Error::OperatorNotFound
+            | Error::LinkNotFound
+            | Error::HashNotFound => Self::NotFound,
             error if errors::is_failure(&error) => {
                 errors::log(&error);
                 Self::Broken
@@ -128,6 +132,8 @@ pub(super) struct Seat {
     pub(super) lang: Lang,
     theme: Theme,
     path: String,
+    /// Host and port that the browser asked for.
+    host: String,
     by_script: bool,
 }
 
@@ -142,6 +148,7 @@ impl Seat {
             theme: operator.map_or(Theme::Auto, |operator| operator.theme),
             form_token: form_token.unwrap_or_default(),
             path: request.uri().path().to_owned(),
+            host: host(request),
             by_script: request.headers().contains_key("hx-request"),
             desk,
         }
@@ -163,6 +170,30 @@ impl Seat {
     /// The gateway's time zone.
     pub(super) fn zone(&self) -> &TimeZone {
         &self.panel.app_before_sign_in().settings().zone
+    }
+
+    /// Where this gateway is reached, for examples on pages: as configured, else as the browser reaches it.
+    pub(super) fn origin(&self) -> String {
+        match &self.panel.app_before_sign_in().settings().public_url {
+            PublicUrl::Configured(url) => url.clone(),
+            PublicUrl::Listener(_) | PublicUrl::Anywhere { .. } => format!("https://{}", self.host),
+        }
+    }
+
+    /// Where programs on the LAN call the hotspot API.
+    pub(super) fn api_endpoint(&self) -> String {
+        match self.panel.api_listen() {
+            None => format!("{}/api/", self.origin()),
+            Some(address) if !address.ip().is_unspecified() && address.port() == 80 => match address.ip() {
+                IpAddr::V4(v4) => format!("http://{v4}/api/"),
+                IpAddr::V6(v6) => format!("http://[{v6}]/api/"),
+            },
+            Some(address) if !address.ip().is_unspecified() => format!("http://{address}/api/"),
+            Some(address) => {
+                let name = self.host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+                format!("http://{}:{}/api/", name.map_or(self.host.as_str(), |(name, _)| name), address.port())
+            }
+        }
     }
 
     /// Whether only a part of a page is wanted.
@@ -284,6 +315,14 @@ impl Seat {
         let page = FailurePage { f: self.frame("failure-title"), text, detail };
         self.page_with(status, &page).unwrap_or_else(|_| status.into_response())
     }
+}
+
+/// Host and port of a request (RFC 9110, section 7.2); what cannot be one is nothing.
+fn host(request: &Request) -> String {
+    let text = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let text = text.or_else(|| request.uri().authority().map(|authority| authority.as_str())).unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    if text.len() <= 255 && text.bytes().all(plain) { text.to_owned() } else { String::new() }
 }
 
 fn redirect(to: &str) -> Response {

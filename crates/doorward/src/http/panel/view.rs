@@ -14,10 +14,12 @@ use crate::{
 };
 
 /// The menu, in the order of the product: module, address, icon, name of the text.
-const MENU: [(Module, &str, &str, &str); 4] = [
+const MENU: &[(Module, &str, &str, &str)] = &[
     (Module::Dashboard, "/", "layout-dashboard", "menu-dashboard"),
     (Module::Operators, "/operators", "user-cog", "menu-operators"),
     (Module::Audit, "/audit", "history", "menu-audit"),
+    (Module::AccessHashes, "/api-hashes", "key", "menu-api-hashes"),
+    (Module::ApiAccess, "/api-access", "api", "menu-api-access"),
     (Module::Profile, "/profile", "fingerprint", "menu-profile"),
 ];
 
@@ -127,13 +129,13 @@ impl Frame {
     }
 
     /// Whether the operator may change something of a part of the gateway.
-    pub(super) fn may_change(&self, module: &Module) -> bool {
-        self.desk.as_ref().is_some_and(|desk| desk.may(*module, Operation::Change))
+    pub(super) fn may_change(&self, module: Module) -> bool {
+        self.desk.as_ref().is_some_and(|desk| desk.may(module, Operation::Change))
     }
 
     /// Whether the operator may see secrets of a part of the gateway.
-    pub(super) fn may_reveal(&self, module: &Module) -> bool {
-        self.desk.as_ref().is_some_and(|desk| desk.may(*module, Operation::Reveal))
+    pub(super) fn may_reveal(&self, module: Module) -> bool {
+        self.desk.as_ref().is_some_and(|desk| desk.may(module, Operation::Reveal))
     }
 }
 
