@@ -27,6 +27,16 @@ export function startPage() {
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-autosubmit]")) event.target.form?.requestSubmit();
   });
+  document.addEventListener("submit", (event) => {
+    // Said by who sees and who hears; the page goes away when the answer comes.
+    const { busy } = event.target.dataset;
+    if (busy === undefined || event.defaultPrevented) return;
+    const line = document.createElement("p");
+    line.setAttribute("role", "status");
+    line.append(busy, document.createElement("progress"));
+    event.target.append(line);
+    event.target.setAttribute("aria-busy", "true");
+  });
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input,textarea,select,[contenteditable]");
     const search = document.querySelector("input[type=search]");

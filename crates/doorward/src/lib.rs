@@ -19,5 +19,6 @@ pub mod outbox;
 pub mod reconcile;
 pub mod secrets;
 pub mod store;
+pub mod ticket;
 pub mod tls;
 pub mod words;

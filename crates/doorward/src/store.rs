@@ -58,7 +58,9 @@ pub use panel_sessions::{NewPanelSession, PanelSession, PanelSessionId};
 pub use sessions::{EndedSession, OpenSession, SessionCounts, SessionUse, Whose};
 pub use settings::VpnSettings;
 pub use usage::{DayUsage, RawCounts, UsageDelta};
-pub use vouchers::{NewVoucher, NewVouchers, RemovedVoucher, UnusedFilter, VoucherFilter, VoucherRecord};
+pub use vouchers::{
+    NewVoucher, NewVouchers, RemovedVoucher, UnusedFilter, VoucherFilter, VoucherRecord, VoucherRows, VoucherSort,
+};
 
 use db::Db;
 

@@ -52,3 +52,6 @@ CREATE INDEX audit_created ON audit (gateway_id, created_ms);
 -- What a hash may do (all, read), and until when.
 ALTER TABLE access_hashes ADD COLUMN scope TEXT NOT NULL DEFAULT 'all' CHECK (scope IN ('all', 'read'));
 ALTER TABLE access_hashes ADD COLUMN expires_ms INTEGER;
+
+-- Vouchers that were made together were made at the same moment.
+CREATE INDEX vouchers_created ON vouchers (gateway_id, created_ms);

@@ -120,6 +120,14 @@ pub enum Error {
     #[error("a one-time link lives for 1 to 3650 days")]
     LinkDays,
 
+    #[error("no voucher has that user name")]
+    VoucherNotFound,
+    #[error("{0}")]
+    VoucherUnusable(&'static str),
+    #[error("the voucher has no end that could be moved")]
+    VoucherNoEnd,
+    #[error("the form was sent before with other values")]
+    FormReused,
     #[error("no such access hash")]
     HashNotFound,
     #[error("not a list of 1 to 64 addresses and networks")]

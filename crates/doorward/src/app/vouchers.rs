@@ -14,10 +14,12 @@ use doorward_policy::{
 
 pub use self::wish::{Done, Refused, VoucherEdit, VoucherWish};
 use super::{App, Error, no_random, now_ms};
-pub use crate::store::{KeptAnswer, Once, OnceTicket, SlotDevice, UnusedFilter, VoucherFilter, VoucherRecord};
+pub use crate::store::{
+    KeptAnswer, Once, OnceTicket, SlotDevice, UnusedFilter, VoucherFilter, VoucherRecord, VoucherRows, VoucherSort,
+};
 use crate::{
     secrets,
-    store::{self, Field, NewVoucher, NewVouchers},
+    store::{self, Field, NewVoucher, NewVouchers, Paging},
 };
 
 /// Most vouchers of one order.
@@ -96,6 +98,29 @@ impl App {
         limit: u32,
     ) -> Result<Vec<VoucherRecord>, Error> {
         self.store().voucher_page(filter, after, limit, now_ms()).await.map_err(Error::Store)
+    }
+
+    /// A page of vouchers, and how many there are of such.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn voucher_rows(
+        &self,
+        paging: &Paging<VoucherSort>,
+        rows: &VoucherRows,
+    ) -> Result<(Vec<VoucherRecord>, u64), Error> {
+        let now_ms = now_ms();
+        let found = self.store().voucher_rows(paging, rows, now_ms).await.map_err(Error::Store)?;
+        let total = self.store().count_voucher_rows(&paging.search, rows, now_ms).await.map_err(Error::Store)?;
+        Ok((found, total))
+    }
+
+    /// How many vouchers nobody ever logged in with.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn count_unused_vouchers(&self, filter: &UnusedFilter) -> Result<u64, Error> {
+        self.store().count_unused_vouchers(filter).await.map_err(Error::Store)
     }
 
     /// Changes a voucher. Who is online by it stays so if it still may.

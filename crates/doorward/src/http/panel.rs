@@ -21,6 +21,7 @@ mod routes;
 mod seat;
 mod sign_in;
 mod view;
+mod vouchers;
 
 use axum::{
     Router,
@@ -55,6 +56,7 @@ fn declare(routes: Routes) -> Routes {
     let routes = assets::routes(routes);
     let routes = sign_in::routes(routes);
     let routes = dashboard::routes(routes);
+    let routes = vouchers::routes(routes);
     let routes = operators::routes(routes);
     let routes = audit::routes(routes);
     let routes = api_hashes::routes(routes);

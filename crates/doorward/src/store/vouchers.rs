@@ -2,6 +2,7 @@
 
 #[macro_use]
 pub(super) mod row;
+mod page;
 mod wanted;
 
 use doorward_policy::{
@@ -11,6 +12,7 @@ use doorward_policy::{
 use sqlx::AssertSqlSafe;
 
 use super::{Error, Once, Store, accounts::to_i64, sql::values};
+pub use page::{VoucherRows, VoucherSort};
 pub use row::VoucherRecord;
 use row::{VoucherRow, seal_passcode};
 pub use wanted::{NewVoucher, NewVouchers, RemovedVoucher, UnusedFilter, VoucherFilter};

@@ -91,6 +91,20 @@ pub enum Refused {
     Failed(#[from] Error),
 }
 
+/// As other operations say it.
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoSuchVoucher => Self::VoucherNotFound,
+            Refused::NameTaken => Self::UsernameTaken,
+            Refused::Unusable(why) => Self::VoucherUnusable(why),
+            Refused::NoEnd => Self::VoucherNoEnd,
+            Refused::KeyReused => Self::FormReused,
+            Refused::Failed(error) => error,
+        }
+    }
+}
+
 /// An order that was carried out.
 #[derive(Debug)]
 pub enum Done<T> {

@@ -8,14 +8,13 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, bail};
-use fast_qr::{ECL, QRBuilder};
-
 use super::super::table::order;
 use crate::{
     config::Config,
     control::{HotspotLine, Order, VoucherLine},
+    ticket,
 };
+use anyhow::{Context, bail};
 
 /// Characters of a line on paper of 80 mm.
 const WIDTH: usize = 42;
@@ -82,13 +81,8 @@ async fn portal(config: &Config, hotspot: Option<&str>) -> anyhow::Result<String
     Ok(format!("http://{}", if one.host_name.is_empty() { gateway } else { &one.host_name }))
 }
 
-/// Where a press of one button logs in.
 fn link(voucher: &VoucherLine, portal: &str) -> String {
-    if voucher.code_only {
-        format!("{portal}/v/{}", escaped_url(&voucher.username))
-    } else {
-        format!("{portal}/?u={}&p={}", escaped_url(&voucher.username), escaped_url(&voucher.passcode))
-    }
+    ticket::link(portal, &voucher.username, (!voucher.code_only).then_some(voucher.passcode.as_str()))
 }
 
 /// What the ticket says, label and value.
@@ -130,16 +124,8 @@ fn sheet_ticket(voucher: &VoucherLine, portal: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// A code as SVG: one path, with the four light modules around it that readers need (ISO 18004).
 fn qr(text: &str) -> anyhow::Result<String> {
-    let Ok(code) = QRBuilder::new(text).ecl(ECL::M).build() else { bail!("the link is too long for a QR code") };
-    let side = code.size + 8;
-    let mut path = String::new();
-    for row in 0..code.size {
-        for column in (0..code.size).filter(|column| code[row][*column].value()) {
-            let _infallible = write!(path, "M{} {}h1v1h-1z", column + 4, row + 4);
-        }
-    }
+    let (side, path) = ticket::qr(text).context("the link is too long for a QR code")?;
     Ok(format!("<svg viewBox=\"0 0 {side} {side}\" role=\"img\" aria-label=\"QR code\"><path d=\"{path}\"/></svg>"))
 }
 
@@ -153,18 +139,6 @@ fn escaped(text: &str) -> String {
             '"' => safe += "&quot;",
             '\'' => safe += "&#39;",
             other => safe.push(other),
-        }
-    }
-    safe
-}
-
-fn escaped_url(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            safe.push(char::from(byte));
-        } else {
-            let _infallible = write!(safe, "%{byte:02X}");
         }
     }
     safe
@@ -210,25 +184,5 @@ mod tests {
     fn a_sheet_holds_nothing_but_what_we_wrote() {
         let text = sheet_ticket(&voucher(false), "http://login.guest.internal").unwrap();
         assert!(text.contains("&lt;Ann&gt; &amp; Co") && text.contains("p&amp;&lt;x&gt;") && !text.contains("<x>"));
-        assert_eq!(link(&voucher(false), "http://a"), "http://a/?u=K7PM-W3XD&p=p%26%3Cx%3E");
-        assert_eq!(link(&voucher(true), "http://a"), "http://a/v/K7PM-W3XD");
-    }
-
-    #[test]
-    fn a_code_leads_where_the_ticket_says() {
-        let svg = qr("http://a/v/K7PM-W3XD").unwrap();
-        // Drawn again from its path, it reads back.
-        let side: usize = svg.split('"').nth(1).unwrap().split(' ').nth(3).unwrap().parse().unwrap();
-        let path = svg.split("d=\"").nth(1).unwrap().split('"').next().unwrap();
-        let mut dark = vec![false; side * side];
-        for module in path.split('M').filter(|module| !module.is_empty()) {
-            let (x, rest) = module.split_once(' ').unwrap();
-            let y: usize = rest.split('h').next().unwrap().parse().unwrap();
-            dark[y * side + x.parse::<usize>().unwrap()] = true;
-        }
-        let shade = |x: usize, y: usize| if dark[y / 8 * side + x / 8] { 0 } else { 255 };
-        let mut image = rqrr::PreparedImage::prepare_from_greyscale(side * 8, side * 8, shade);
-        let (_, read) = image.detect_grids()[0].decode().unwrap();
-        assert_eq!(read, "http://a/v/K7PM-W3XD");
     }
 }

@@ -42,6 +42,11 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::HashNotFound => "error-hash-not-found",
         Error::HashAddress => "error-hash-address",
         Error::HashDays => "error-hash-days",
+        Error::VoucherNotFound => "error-voucher-not-found",
+        Error::UsernameTaken => "error-username-taken",
+        Error::VoucherNoEnd => "error-voucher-no-end",
+        Error::VoucherUnusable(_) => "error-voucher-unusable",
+        Error::FormReused => "error-form-reused",
         _ => return None,
     })
 }

@@ -64,6 +64,7 @@ impl From<Error> for Failure {
             | Error::ServerNotFound
             | Error::OperatorNotFound
             | Error::LinkNotFound
+            | Error::VoucherNotFound
             | Error::HashNotFound => Self::NotFound,
             error if errors::is_failure(&error) => {
                 errors::log(&error);
@@ -325,7 +326,7 @@ fn host(request: &Request) -> String {
     if text.len() <= 255 && text.bytes().all(plain) { text.to_owned() } else { String::new() }
 }
 
-fn redirect(to: &str) -> Response {
+pub(super) fn redirect(to: &str) -> Response {
     axum::response::Redirect::to(to).into_response()
 }
 

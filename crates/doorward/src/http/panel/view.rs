@@ -16,6 +16,7 @@ use crate::{
 /// The menu, in the order of the product: module, address, icon, name of the text.
 const MENU: &[(Module, &str, &str, &str)] = &[
     (Module::Dashboard, "/", "layout-dashboard", "menu-dashboard"),
+    (Module::Vouchers, "/vouchers", "ticket", "menu-vouchers"),
     (Module::Operators, "/operators", "user-cog", "menu-operators"),
     (Module::Audit, "/audit", "history", "menu-audit"),
     (Module::AccessHashes, "/api-hashes", "key", "menu-api-hashes"),
@@ -94,7 +95,8 @@ impl Frame {
     }
 
     /// A text with a number `n`, in the form that the number asks for.
-    pub(super) fn count(&self, name: &str, n: u64) -> String {
+    pub(super) fn count(&self, name: &str, n: impl Amount) -> String {
+        let n = n.amount();
         words::count(self.lang, name, n, &numbers::number(self.lang, n))
     }
 
@@ -159,7 +161,7 @@ macro_rules! amounts {
     };
 }
 
-amounts!(u32, i64, usize);
+amounts!(i32, u32, i64, usize);
 
 impl Amount for u64 {
     fn amount(self) -> u64 {
