@@ -16,6 +16,13 @@ export function startHtmx() {
       event.detail.headers["X-CSRF-Token"] = token;
     }
   });
+  // A list that follows by itself must not take away what was chosen in it.
+  document.body.addEventListener("htmx:beforeRequest", (event) => {
+    const { pauseWhenChosen } = event.target.dataset ?? {};
+    if (pauseWhenChosen && event.target.querySelector(`input[name="${CSS.escape(pauseWhenChosen)}"]:checked`)) {
+      event.preventDefault();
+    }
+  });
   document.body.addEventListener("htmx:responseError", (event) => {
     const { status, responseText } = event.detail.xhr;
     if (status === 401) {

@@ -128,6 +128,10 @@ pub enum Error {
     VoucherNoEnd,
     #[error("the form was sent before with other values")]
     FormReused,
+    #[error("nobody is known by that")]
+    GuestNotFound,
+    #[error("the device is not online any more")]
+    NotOnline,
     #[error("no such access hash")]
     HashNotFound,
     #[error("not a list of 1 to 64 addresses and networks")]

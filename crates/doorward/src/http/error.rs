@@ -108,7 +108,9 @@ impl From<app::Error> for Refusal {
             // The VPN API knows no hotspots, and chooses nothing of a link.
             E::Hotspot(_) | E::LinkNotFound | E::LinkUses | E::LinkDays => return internal(&error),
             // Nor operators and vouchers, and it makes no hashes.
-            E::VoucherNotFound
+            E::GuestNotFound
+            | E::NotOnline
+            | E::VoucherNotFound
             | E::VoucherUnusable(_)
             | E::VoucherNoEnd
             | E::FormReused

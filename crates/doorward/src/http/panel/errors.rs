@@ -39,6 +39,8 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::LastAdmin => "error-last-admin",
         Error::SecondFactor => "error-second-factor",
         Error::OperatorNotFound => "error-operator-not-found",
+        Error::GuestNotFound => "error-guest-not-found",
+        Error::NotOnline => "error-not-online",
         Error::HashNotFound => "error-hash-not-found",
         Error::HashAddress => "error-hash-address",
         Error::HashDays => "error-hash-days",

@@ -23,6 +23,7 @@ use crate::{
     app::{
         Error,
         desk::{Denied, Desk, DeskError},
+        hotspots::HotspotError,
         operators::{PanelSessionId, Theme},
     },
     config::PublicUrl,
@@ -65,6 +66,8 @@ impl From<Error> for Failure {
             | Error::OperatorNotFound
             | Error::LinkNotFound
             | Error::VoucherNotFound
+            | Error::GuestNotFound
+            | Error::Hotspot(HotspotError::NotFound)
             | Error::HashNotFound => Self::NotFound,
             error if errors::is_failure(&error) => {
                 errors::log(&error);

@@ -17,6 +17,9 @@ use crate::{
 const MENU: &[(Module, &str, &str, &str)] = &[
     (Module::Dashboard, "/", "layout-dashboard", "menu-dashboard"),
     (Module::Vouchers, "/vouchers", "ticket", "menu-vouchers"),
+    (Module::Guests, "/guests", "users", "menu-guests"),
+    (Module::Logins, "/logins", "list-details", "menu-logins"),
+    (Module::Live, "/live", "plug-connected", "menu-live"),
     (Module::Operators, "/operators", "user-cog", "menu-operators"),
     (Module::Audit, "/audit", "history", "menu-audit"),
     (Module::AccessHashes, "/api-hashes", "key", "menu-api-hashes"),
