@@ -1,15 +1,24 @@
-/** Asks before a form with `data-confirm` is sent; with `data-confirm-type`, that word must be typed. */
+/** Asks before a form with `data-confirm` is sent; with `data-confirm-type`, that word must be typed. Each sending is asked for anew. */
 export function startConfirm() {
-  document.addEventListener("submit", async (event) => {
+  // True only while a sending that was agreed to is under way: a page that stays, or comes back, asks again.
+  let agreed = false;
+  const onSubmit = async (event) => {
     const form = event.target;
-    const source = event.submitter?.dataset.confirm === undefined ? form : event.submitter;
-    if (source.dataset.confirm === undefined || form.dataset.confirmed) return;
+    const { submitter } = event;
+    const source = submitter?.dataset.confirm === undefined ? form : submitter;
+    if (agreed || source.dataset.confirm === undefined) return;
     event.preventDefault();
-    if (await ask(source.dataset)) {
-      form.dataset.confirmed = "1";
-      form.requestSubmit(event.submitter);
+    // Nobody else may take it for sent.
+    event.stopImmediatePropagation();
+    if (!(await ask(source.dataset)) || !form.isConnected) return;
+    agreed = true;
+    try {
+      form.requestSubmit(submitter);
+    } finally {
+      agreed = false;
     }
-  });
+  };
+  document.addEventListener("submit", onSubmit, { capture: true });
 }
 
 function ask({ confirm, confirmButton, confirmCancel, confirmType }) {
@@ -17,28 +26,24 @@ function ask({ confirm, confirmButton, confirmCancel, confirmType }) {
   const dialog = document.createElement("dialog");
   dialog.className = "confirm";
   dialog.setAttribute("aria-labelledby", "confirm-text");
+  // Enter sends it, when the button may be pressed.
+  const form = document.createElement("form");
+  form.method = "dialog";
   const text = document.createElement("p");
   text.id = "confirm-text";
   text.textContent = confirm;
-  const yes = button("btn btn-danger", confirmButton ?? "OK");
-  const no = button("btn", confirmCancel ?? cancel);
-  dialog.append(text);
-  if (confirmType) {
-    const input = document.createElement("input");
-    input.className = "form-control mb-3";
-    input.setAttribute("aria-label", confirmType);
-    input.placeholder = confirmType;
-    yes.disabled = true;
-    input.addEventListener("input", () => (yes.disabled = input.value !== confirmType));
-    dialog.append(input);
-  }
+  const yes = button("btn btn-danger", confirmButton ?? "OK", "submit");
+  yes.value = "yes";
+  const no = button("btn", confirmCancel ?? cancel, "button");
+  form.append(text);
+  if (confirmType) form.append(...wordToType(confirmType, yes));
   const row = document.createElement("div");
   row.className = "btn-list";
   row.append(no, yes);
-  dialog.append(row);
+  form.append(row);
+  dialog.append(form);
   document.body.append(dialog);
   return new Promise((resolve) => {
-    yes.addEventListener("click", () => dialog.close("yes"));
     no.addEventListener("click", () => dialog.close(""));
     dialog.addEventListener("close", () => {
       dialog.remove();
@@ -48,9 +53,24 @@ function ask({ confirm, confirmButton, confirmCancel, confirmType }) {
   });
 }
 
-function button(className, text) {
+/** The word, and the field for it: `yes` can be pressed once it is typed. */
+function wordToType(word, yes) {
+  const label = document.createElement("label");
+  label.className = "form-label font-monospace";
+  label.htmlFor = "confirm-word";
+  label.textContent = word;
+  const input = document.createElement("input");
+  input.id = "confirm-word";
+  input.className = "form-control mb-3";
+  input.autocomplete = "off";
+  yes.disabled = true;
+  input.addEventListener("input", () => (yes.disabled = input.value !== word));
+  return [label, input];
+}
+
+function button(className, text, type) {
   const element = document.createElement("button");
-  element.type = "button";
+  element.type = type;
   element.className = className;
   element.textContent = text;
   return element;
