@@ -1,7 +1,14 @@
+/** Messages that stand at once; what says the same again is not added. */
+const MOST_TOASTS = 4;
+
 /** Says something at the edge of the page; stays until it is closed. */
 export function toast(text) {
+  const place = document.getElementById("toasts");
+  const said = [...(place?.children ?? [])];
+  if (!place || said.some((box) => box.firstChild.textContent === text)) return;
+  if (said.length >= MOST_TOASTS) said[0].remove();
   const box = document.createElement("div");
-  box.className = "alert alert-danger";
+  box.className = "alert alert-danger alert-dismissible";
   const words = document.createElement("span");
   words.textContent = text;
   const close = document.createElement("button");
@@ -10,11 +17,25 @@ export function toast(text) {
   close.setAttribute("aria-label", "×");
   close.addEventListener("click", () => box.remove());
   box.append(words, close);
-  document.getElementById("toasts")?.append(box);
+  place.append(box);
+}
+
+/** Shows or hides the line that says that the gateway does not answer. */
+export function offline(is) {
+  const line = document.getElementById("offline");
+  if (line) line.hidden = !is;
 }
 
 /** Menu, copying, revealing, printing, keys. */
 export function startPage() {
+  // Screen readers tell changes only of a region that was there before.
+  if (!document.getElementById("said")) {
+    const said = document.createElement("p");
+    said.id = "said";
+    said.className = "visually-hidden";
+    said.setAttribute("role", "status");
+    document.body.append(said);
+  }
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-menu-toggle],[data-copy],[data-reveal],[data-print]");
     if (!button) return;
@@ -72,8 +93,12 @@ async function copyText(button, source) {
   }
   button.classList.add("copied");
   const said = document.getElementById("said");
-  if (said) said.textContent = button.dataset.copied ?? "✓";
-  setTimeout(() => button.classList.remove("copied"), 2000);
+  said.textContent = button.dataset.copied ?? "✓";
+  setTimeout(() => {
+    button.classList.remove("copied");
+    // So that the same words are a change the next time.
+    said.textContent = "";
+  }, 2000);
 }
 
 function toggleSecret(button, field) {
