@@ -7,6 +7,9 @@ export function startTables() {
     }
     refresh();
   });
+  // A part of the page that came anew, or a page that came back with what was chosen.
+  document.body.addEventListener("htmx:afterSettle", refresh);
+  addEventListener("pageshow", refresh);
   refresh();
 }
 
@@ -20,5 +23,11 @@ function refresh() {
     bar.hidden = chosen === 0;
     const count = bar.querySelector("[data-checked-count]");
     if (count) count.textContent = String(chosen);
+  }
+  for (const all of document.querySelectorAll("[data-check-all]")) {
+    const of = boxes(all.dataset.checkAll);
+    const chosen = of.filter((box) => box.checked).length;
+    all.checked = of.length > 0 && chosen === of.length;
+    all.indeterminate = chosen > 0 && chosen < of.length;
   }
 }

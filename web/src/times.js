@@ -12,5 +12,6 @@ export function startTimes() {
     }
   };
   refresh();
+  document.body.addEventListener("htmx:afterSettle", refresh);
   setInterval(refresh, 30_000);
 }
