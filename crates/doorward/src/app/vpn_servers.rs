@@ -22,7 +22,12 @@ use super::{
     directory::{Directory, Missing, ServerNumber},
     no_random,
 };
-use crate::{reconcile::Owner, secrets, store};
+pub use crate::store::{ServerLine, ServerSort};
+use crate::{
+    reconcile::Owner,
+    secrets,
+    store::{self, Paging},
+};
 
 /// Names that fixed paths hide.
 const RESERVED_NAMES: [&str; 2] = ["info", "online"];
@@ -98,6 +103,32 @@ impl App {
             return Ok(None);
         }
         self.store().server_by_name(name).await.map_err(Error::Store)
+    }
+
+    /// A page of the servers, and how many the search finds.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn server_page(&self, paging: &Paging<ServerSort>) -> Result<(Vec<ServerLine>, u64), Error> {
+        let rows = self.store().server_page(paging).await.map_err(Error::Store)?;
+        let total = self.store().count_server_page(&paging.search).await.map_err(Error::Store)?;
+        Ok((rows, total))
+    }
+
+    /// Names of all servers, sorted. Costs no query.
+    #[must_use]
+    pub fn server_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.directory().places().map(|(_, place)| place.name.to_string()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A server as [`App::create_server`] would make it now of this wish. Nothing is stored or taken.
+    ///
+    /// # Errors
+    /// As [`App::create_server`].
+    pub fn propose_server(&self, wish: &ServerWish) -> Result<VpnServer, Error> {
+        self.new_server(wish)
     }
 
     /// Creates a server; fills in what is missing.
