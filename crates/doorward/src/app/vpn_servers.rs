@@ -304,13 +304,16 @@ impl App {
         if directory.has_interface(server.interface, None) || host.interfaces.contains(&server.interface) {
             return Err(Error::InterfaceTaken);
         }
-        let port = wish.listen_port.value().copied().or_else(|| generated(ServerNumber::listen_port));
+        // What cannot be read is refused in its turn; nothing takes its place until then.
+        let fresh_port = || generated(ServerNumber::listen_port).filter(|_| missing.listen_port);
+        let port = wish.listen_port.value().copied().or_else(fresh_port);
         self.check_port(&directory, port, missing.external_ip, None)?;
         server.external_ip =
             wish.external_ip.or(Error::ExternalIp)?.copied().or(host.external_ip).ok_or(Error::ExternalIp)?;
         wish.listen_port.or(Error::Port)?;
         server.listen_port = port.ok_or(Error::PortTaken)?;
-        let address = wish.address.value().copied().or_else(|| number.and_then(ServerNumber::address));
+        let fresh_address = || number.and_then(ServerNumber::address).filter(|_| missing.address);
+        let address = wish.address.value().copied().or_else(fresh_address);
         check_subnets(&directory, &host, address, wish.address_ipv6.value().copied().flatten(), None)?;
         if wish.address.is_missing() {
             server.address = address.ok_or(Error::SubnetTaken)?;

@@ -113,7 +113,6 @@ async fn accounts_are_searched_sorted_and_paged(database: Database) {
         ("user_3", &["peer_3"]),
         ("10.1.0.1", &["peer_1"]),
         ("fd00:1::2", &["peer_2"]),
-        ("default_2", &["peer_4"]),
         ("%", &[]),
         ("peer!_1", &[]),
     ] {

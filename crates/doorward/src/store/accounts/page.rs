@@ -93,13 +93,19 @@ pub struct AccountLine {
     pub public_key: PublicKey,
 }
 
+/// Where an account's quota period began: `$6` to `$9` are [`Periods`].
+macro_rules! period_start {
+    () => {
+        "CASE a.quota_period WHEN 'day' THEN $7 WHEN 'week' THEN $8 WHEN 'month' THEN $9 ELSE 0 END"
+    };
+}
+
 /// What a list of accounts is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum AccountSort {
     Name,
     Server,
-    State,
     Download,
     Used,
     Expires,
@@ -109,7 +115,6 @@ impl SortColumn for AccountSort {
     const ALL: &'static [(&'static str, Self)] = &[
         ("name", Self::Name),
         ("server", Self::Server),
-        ("state", Self::State),
         ("down", Self::Download),
         ("used", Self::Used),
         ("expires", Self::Expires),
@@ -119,20 +124,14 @@ impl SortColumn for AccountSort {
         match self {
             Self::Name => "a.name",
             Self::Server => "s.name",
-            Self::State => "state",
             Self::Download => "a.bandwidth_down",
-            Self::Used => "quota_used",
+            Self::Used => {
+                concat!("CASE WHEN a.quota_use_start_ms = ", period_start!(), " THEN a.quota_use_bytes ELSE 0 END")
+            }
             // The engines differ in where they put what has none.
             Self::Expires => "COALESCE(a.expires_at_ms, 9223372036854775807)",
         }
     }
-}
-
-/// Where an account's quota period began: `$6` to `$9` are [`Periods`].
-macro_rules! period_start {
-    () => {
-        "CASE a.quota_period WHEN 'day' THEN $7 WHEN 'week' THEN $8 WHEN 'month' THEN $9 ELSE 0 END"
-    };
 }
 
 macro_rules! state {
@@ -146,14 +145,44 @@ macro_rules! state {
     };
 }
 
-const FROM: &str = concat!(
-    "FROM accounts a JOIN vpn_servers s ON s.id = a.server_id
-     WHERE a.gateway_id = $1 AND ($2 = '' OR LOWER(a.name) LIKE $3 ESCAPE '!' OR LOWER(a.username) LIKE $3 ESCAPE '!'
-        OR a.address LIKE $3 ESCAPE '!' OR a.address_ipv6 LIKE $3 ESCAPE '!' OR LOWER(s.name) LIKE $3 ESCAPE '!')
-     AND ($4 = '' OR s.name = $4) AND ($5 = '' OR ",
-    state!(),
-    " = $5) "
-);
+/// What a search looks at: each word has the form of one column's texts.
+#[derive(Clone, Copy)]
+enum Searched {
+    Nothing,
+    Names,
+    Address,
+    AddressIpv6,
+}
+
+impl Searched {
+    fn of(search: &str) -> Self {
+        let digits = |c: char| c.is_ascii_digit() || c == '.';
+        match search {
+            "" => Self::Nothing,
+            text if text.contains(':') => Self::AddressIpv6,
+            text if text.contains('.') && text.chars().all(digits) => Self::Address,
+            _ => Self::Names,
+        }
+    }
+}
+
+/// Only what is asked is in the statement: each condition costs a look at each row.
+fn conditions(search: &str, filter: &AccountFilter) -> String {
+    let mut sql = "a.gateway_id = $1".to_owned();
+    sql += match Searched::of(search) {
+        Searched::Nothing => "",
+        Searched::Names => " AND (LOWER(a.name) LIKE $3 ESCAPE '!' OR LOWER(a.username) LIKE $3 ESCAPE '!')",
+        Searched::Address => " AND a.address LIKE $3 ESCAPE '!'",
+        Searched::AddressIpv6 => " AND a.address_ipv6 LIKE $3 ESCAPE '!'",
+    };
+    if !filter.server.is_empty() {
+        sql += " AND a.server_id = (SELECT id FROM vpn_servers WHERE gateway_id = $1 AND name = $4)";
+    }
+    if filter.state.is_some() {
+        sql += concat!(" AND ", state!(), " = $5");
+    }
+    sql
+}
 
 const COLUMNS: &str = concat!(
     "SELECT a.id, a.server_id, s.name AS server_name, a.name, a.username, a.address, a.address_ipv6, a.bandwidth_down,
@@ -183,7 +212,7 @@ struct LineRow {
     quota_used: i64,
 }
 
-/// Binds what [`FROM`] and [`COLUMNS`] ask for.
+/// Binds what [`conditions`] and [`COLUMNS`] ask for.
 macro_rules! bind {
     ($query:expr, $gateway:expr, $search:expr, $filter:expr) => {
         $query
@@ -210,7 +239,17 @@ impl Store {
         filter: &AccountFilter,
     ) -> Result<Vec<AccountLine>, Error> {
         let gateway = self.gateway();
-        let sql = format!("{COLUMNS} {FROM} {}", paging.tail("a.id", 10));
+        // First which they are, from an index where there is one; then what they are.
+        let from = match paging.sort {
+            AccountSort::Server => "vpn_servers s JOIN accounts a ON a.server_id = s.id",
+            AccountSort::Name | AccountSort::Download | AccountSort::Used | AccountSort::Expires => "accounts a",
+        };
+        let (conditions, tail) = (conditions(&paging.search, filter), paging.tail("a.id", 10));
+        let order = tail.split(" LIMIT ").next().unwrap_or_default();
+        let sql = format!(
+            "{COLUMNS} FROM (SELECT a.id AS found FROM {from} WHERE {conditions} {tail}) f
+             JOIN accounts a ON a.id = f.found JOIN vpn_servers s ON s.id = a.server_id {order}"
+        );
         let rows: Vec<LineRow> = on_reader!(self.db(), |c| {
             bind!(sqlx::query_as(AssertSqlSafe(sql)), gateway, &paging.search, filter)
                 .bind(paging.limit())
@@ -227,7 +266,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn count_account_page(&self, search: &str, filter: &AccountFilter) -> Result<u64, Error> {
         let gateway = self.gateway();
-        let sql = format!("SELECT COUNT(*) {FROM}");
+        let sql = format!("SELECT COUNT(*) FROM accounts a WHERE {}", conditions(search, filter));
         let count: i64 = on_reader!(self.db(), |c| {
             bind!(sqlx::query_scalar(AssertSqlSafe(sql)), gateway, search, filter).fetch_one(c).await?
         });
@@ -243,7 +282,11 @@ impl Store {
         let filter = AccountFilter { server: String::new(), state: None, periods };
         let mut lines = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(CHUNK) {
-            let sql = format!("{COLUMNS} {FROM} AND a.id IN ({})", parameters(10, chunk.len()));
+            let sql = format!(
+                "{COLUMNS} FROM accounts a JOIN vpn_servers s ON s.id = a.server_id
+                 WHERE a.gateway_id = $1 AND a.id IN ({})",
+                parameters(10, chunk.len())
+            );
             let rows: Vec<LineRow> = on_reader!(self.db(), |c| {
                 let mut query = bind!(sqlx::query_as(AssertSqlSafe(sql)), gateway, "", filter);
                 for id in chunk {
