@@ -41,6 +41,7 @@ mod vpn_servers;
 use std::sync::Arc;
 
 pub use access_hashes::{AccessHashId, AccessHashRecord, NewAccessHash, Scope};
+pub use accounts::{AccountFilter, AccountLine, AccountSort, AccountState, Periods};
 pub use admissions::{Admission, AdmittedSession, By, NewGrant, Outcome, Person, Refusal, VoucherKey};
 pub use audit::{AuditId, AuditRecord, AuditSort, NewAudit};
 pub use error::{Error, Field};
@@ -52,7 +53,7 @@ pub use hotspots::{DeletedHotspot, DevicePolicy, HotspotDevice, HotspotRecord};
 pub use idempotency::{KeptAnswer, Once, OnceTicket};
 pub use login_codes::{CodeAnswer, CodeFor, LoginCode, NewLoginCode};
 pub use logins::FailedLogin;
-pub use one_time_links::{LinkFilter, LinkId, LinkRecord, LiveLink, NewLink};
+pub use one_time_links::{LinkFilter, LinkId, LinkLine, LinkRecord, LinkSort, LiveLink, NewLink};
 pub use operators::{NewOperator, Operator, OperatorId, Role, Theme};
 pub use outbox::{Channel, OutboxId, OutboxMessage, OutboxState};
 pub use paging::{MOST_ROWS, Paging, SortColumn};
@@ -63,6 +64,7 @@ pub use usage::{DayUsage, RawCounts, UsageDelta};
 pub use vouchers::{
     NewVoucher, NewVouchers, RemovedVoucher, UnusedFilter, VoucherFilter, VoucherRecord, VoucherRows, VoucherSort,
 };
+pub use vpn_servers::{ServerLine, ServerSort};
 
 use db::Db;
 

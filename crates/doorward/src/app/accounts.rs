@@ -1,5 +1,7 @@
 //! VPN accounts: list, create, edit, delete, who is online (VPN API, section 3.4).
 
+mod lists;
+
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, Ipv6Addr},
@@ -9,16 +11,18 @@ use std::{
 use doorward_policy::{
     account::{Account, AccountId, ClientKey, Password, QuotaUse},
     client_config,
+    item::PeerId,
     key::{PresharedKey, PrivateKey, PublicKey},
     limits::{Bandwidth, Mbit, Quota, QuotaPeriod},
-    name::Name,
+    name::{IfName, Name},
     observed::{PeerStats, Scope, Stats},
     vpn_server::VpnServer,
 };
 
+pub use self::lists::{AccountLine, AccountSort, AccountState, OnlineLine, OnlineSort};
 use super::{
     App, Error, Given,
-    directory::{Held, Place, Taken, Wish},
+    directory::{Directory, Held, Place, Taken, Wish},
     no_random, now_ms,
 };
 use crate::{reconcile::Owner, secrets};
@@ -149,17 +153,7 @@ impl App {
     /// # Errors
     /// The store or the kernel failed.
     pub async fn online(&self) -> Result<Vec<Online>, Error> {
-        let threshold = self.store().vpn_settings().await.map_err(Error::Store)?.wireguard_handshake_uptime;
-        let since_s = now_ms().div_euclid(1000) - i64::from(threshold);
-        let stats = self.0.handle.read(Scope::Peers(None)).await?;
-        let mut recent: BTreeMap<AccountId, PeerStats> = {
-            let directory = self.directory();
-            let places: BTreeMap<_, &Place> = directory.places().map(|(_, place)| (place.interface, place)).collect();
-            let lately = stats.peers.iter().filter(|(_, peer)| peer.latest_handshake_s >= since_s.max(1));
-            lately
-                .filter_map(|(id, peer)| Some((places.get(&id.interface)?.account_of(&id.public_key)?, *peer)))
-                .collect()
-        };
+        let mut recent = self.recent_peers().await?;
         let ids: Vec<AccountId> = recent.keys().copied().collect();
         let mut accounts = self.store().accounts_by_ids(&ids).await.map_err(Error::Store)?;
         accounts.retain(|account| self.is_open(account));
@@ -169,6 +163,34 @@ impl App {
             .into_iter()
             .filter_map(|named| recent.remove(&named.account.id).map(|peer| Online { named, peer }))
             .collect())
+    }
+
+    /// Accounts whose last handshake is not older than the threshold, and what their tunnels say of them.
+    async fn recent_peers(&self) -> Result<BTreeMap<AccountId, PeerStats>, Error> {
+        let threshold = self.store().vpn_settings().await.map_err(Error::Store)?.wireguard_handshake_uptime;
+        let since_s = now_ms().div_euclid(1000) - i64::from(threshold);
+        let stats = self.read_peers(None).await?;
+        let directory = self.directory();
+        let places: BTreeMap<_, &Place> = directory.places().map(|(_, place)| (place.interface, place)).collect();
+        let lately = stats.peers.iter().filter(|(_, peer)| peer.latest_handshake_s >= since_s.max(1));
+        let account_of =
+            |id: &PeerId, peer: &PeerStats| Some((places.get(&id.interface)?.account_of(&id.public_key)?, *peer));
+        Ok(lately.filter_map(|(id, peer)| account_of(id, peer)).collect())
+    }
+
+    /// What tunnels say of their peers now: one tunnel, or all.
+    async fn read_peers(&self, interface: Option<IfName>) -> Result<Stats, Error> {
+        Ok(self.0.handle.read(Scope::Peers(interface)).await?)
+    }
+
+    /// An account as [`App::create_account`] would make it now of this wish. Nothing is stored or taken.
+    ///
+    /// # Errors
+    /// As [`App::create_account`].
+    pub async fn propose_account(&self, wish: &AccountWish) -> Result<(Account, VpnServer), Error> {
+        let server = self.server_of(wish).await?;
+        let (account, _) = self.judge_account(&self.directory(), &server, wish)?;
+        Ok((account, server))
     }
 
     /// Creates an account; fills in what is missing.
@@ -281,6 +303,19 @@ impl App {
 
     /// Judges a wish and takes names and numbers for it.
     fn take_account(&self, server: &VpnServer, wish: &AccountWish) -> Result<(Account, Taken), Error> {
+        let mut directory = self.directory();
+        let (account, taken) = self.judge_account(&directory, server, wish)?;
+        directory.take(&taken);
+        Ok((account, taken))
+    }
+
+    /// Judges a wish and finds names and numbers for it.
+    fn judge_account(
+        &self,
+        directory: &Directory,
+        server: &VpnServer,
+        wish: &AccountWish,
+    ) -> Result<(Account, Taken), Error> {
         let keys = client_key(wish)?;
         let public_key = keys.as_ref().map_or(Given::Wrong, |key| Given::Is(key.public()));
         let own = OwnParts::of(wish, None);
@@ -289,7 +324,6 @@ impl App {
             None => secrets::random_password().map_err(no_random)?,
         };
 
-        let mut directory = self.directory();
         self.check_account_limit(u32::try_from(directory.count_accounts()).unwrap_or(u32::MAX))?;
         let taken = directory.find(
             server.id,
@@ -328,7 +362,6 @@ impl App {
             quota_use: QuotaUse::default(),
             forwards: Vec::new(),
         };
-        directory.take(&taken);
         Ok((account, taken))
     }
 

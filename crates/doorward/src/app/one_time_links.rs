@@ -8,10 +8,10 @@ use super::{App, Error, missing, no_random, now_ms};
 use crate::{
     link_settings::{LinkSettings, MOST_DAYS},
     secrets::LinkKey,
-    store::{self, LiveLink},
+    store::{self, LiveLink, Paging},
 };
 
-pub use crate::store::{LinkFilter, LinkId, LinkRecord};
+pub use crate::store::{LinkFilter, LinkId, LinkLine, LinkRecord, LinkSort};
 
 /// Most uses of a link.
 pub const MOST_USES: u16 = 1000;
@@ -80,6 +80,17 @@ impl App {
     /// The store failed.
     pub async fn links(&self, filter: LinkFilter<'_>) -> Result<Vec<LinkRecord>, Error> {
         self.store().links(filter).await.map_err(Error::Store)
+    }
+
+    /// A page of the links that can be used now, and how many the search finds.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn link_page(&self, paging: &Paging<LinkSort>) -> Result<(Vec<LinkLine>, u64), Error> {
+        let now_ms = now_ms();
+        let rows = self.store().link_page(paging, now_ms).await.map_err(Error::Store)?;
+        let total = self.store().count_link_page(&paging.search, now_ms).await.map_err(Error::Store)?;
+        Ok((rows, total))
     }
 
     /// Revokes a link.

@@ -22,7 +22,12 @@ use super::{
     directory::{Directory, Missing, ServerNumber},
     no_random,
 };
-use crate::{reconcile::Owner, secrets, store};
+pub use crate::store::{ServerLine, ServerSort};
+use crate::{
+    reconcile::Owner,
+    secrets,
+    store::{self, Paging},
+};
 
 /// Names that fixed paths hide.
 const RESERVED_NAMES: [&str; 2] = ["info", "online"];
@@ -98,6 +103,32 @@ impl App {
             return Ok(None);
         }
         self.store().server_by_name(name).await.map_err(Error::Store)
+    }
+
+    /// A page of the servers, and how many the search finds.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn server_page(&self, paging: &Paging<ServerSort>) -> Result<(Vec<ServerLine>, u64), Error> {
+        let rows = self.store().server_page(paging).await.map_err(Error::Store)?;
+        let total = self.store().count_server_page(&paging.search).await.map_err(Error::Store)?;
+        Ok((rows, total))
+    }
+
+    /// Names of all servers, sorted. Costs no query.
+    #[must_use]
+    pub fn server_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.directory().places().map(|(_, place)| place.name.to_string()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A server as [`App::create_server`] would make it now of this wish. Nothing is stored or taken.
+    ///
+    /// # Errors
+    /// As [`App::create_server`].
+    pub fn propose_server(&self, wish: &ServerWish) -> Result<VpnServer, Error> {
+        self.new_server(wish)
     }
 
     /// Creates a server; fills in what is missing.
@@ -273,13 +304,16 @@ impl App {
         if directory.has_interface(server.interface, None) || host.interfaces.contains(&server.interface) {
             return Err(Error::InterfaceTaken);
         }
-        let port = wish.listen_port.value().copied().or_else(|| generated(ServerNumber::listen_port));
+        // What cannot be read is refused in its turn; nothing takes its place until then.
+        let fresh_port = || generated(ServerNumber::listen_port).filter(|_| missing.listen_port);
+        let port = wish.listen_port.value().copied().or_else(fresh_port);
         self.check_port(&directory, port, missing.external_ip, None)?;
         server.external_ip =
             wish.external_ip.or(Error::ExternalIp)?.copied().or(host.external_ip).ok_or(Error::ExternalIp)?;
         wish.listen_port.or(Error::Port)?;
         server.listen_port = port.ok_or(Error::PortTaken)?;
-        let address = wish.address.value().copied().or_else(|| number.and_then(ServerNumber::address));
+        let fresh_address = || number.and_then(ServerNumber::address).filter(|_| missing.address);
+        let address = wish.address.value().copied().or_else(fresh_address);
         check_subnets(&directory, &host, address, wish.address_ipv6.value().copied().flatten(), None)?;
         if wish.address.is_missing() {
             server.address = address.ok_or(Error::SubnetTaken)?;

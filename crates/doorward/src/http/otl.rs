@@ -18,6 +18,7 @@ use axum::{
 };
 
 use self::view::{AskPage, GonePage, Page, ShownPage};
+pub(super) use self::view::{Preview, file_name, preview};
 use super::{Site, lang, peer, qr, source};
 use crate::{app::Error, hotspot_settings::Lang, secrets::LinkKey};
 
@@ -110,11 +111,16 @@ async fn shown(site: &Site, visit: &Visit) -> Result<Option<Response>, Error> {
 async fn style(State(site): State<Site>) -> Response {
     match site.app.link_settings().await {
         Ok(settings) => {
-            let text = format!("{STYLE}\n{}", settings.css);
+            let text = style_sheet(&settings.css);
             ([(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"))], text).into_response()
         }
         Err(error) => failed(&error),
     }
+}
+
+/// Our own style sheet with one of an operator's behind it.
+pub(super) fn style_sheet(css: &str) -> String {
+    format!("{STYLE}\n{css}")
 }
 
 /// Any other path or method.

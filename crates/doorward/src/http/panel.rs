@@ -3,6 +3,7 @@
 //! Every route is declared with what it needs ([`routes::Need`]); the [`guard`] asks for it before the handler runs, and
 //! the handler reaches the operations only through its [`seat::Seat`]'s desk, which asks again and notes every change.
 
+mod accounts;
 mod api_access;
 mod api_hashes;
 mod assets;
@@ -13,16 +14,20 @@ mod errors;
 mod events;
 mod form;
 mod guard;
+mod links;
 mod list;
 mod live;
 mod logins;
 mod numbers;
+mod online;
 mod operators;
 mod people;
 mod profile;
 mod routes;
 mod seat;
+mod servers;
 mod sign_in;
+mod values;
 mod view;
 mod vouchers;
 
@@ -59,10 +64,13 @@ fn declare(routes: Routes) -> Routes {
     let routes = assets::routes(routes);
     let routes = sign_in::routes(routes);
     let routes = dashboard::routes(routes);
+    let routes = servers::routes(routes);
+    let routes = online::routes(accounts::routes(routes));
     let routes = vouchers::routes(routes);
     let routes = people::routes(routes);
     let routes = logins::routes(routes);
     let routes = live::routes(routes);
+    let routes = links::routes(routes);
     let routes = operators::routes(routes);
     let routes = audit::routes(routes);
     let routes = api_hashes::routes(routes);

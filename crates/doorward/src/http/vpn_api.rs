@@ -23,9 +23,9 @@ mod otl;
 mod port_forward;
 mod system;
 mod tc;
-mod values;
+pub(super) mod values;
 mod wireguard;
-mod wireguard_live;
+pub(super) mod wireguard_live;
 
 /// What a handler answers.
 type Answer<T> = Result<super::envelope::Success<T>, Refusal>;

@@ -1,5 +1,6 @@
 //! VPN accounts.
 
+mod page;
 mod row;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use super::{
     Error, Store,
     sql::{CHUNK, parameters},
 };
+pub use page::{AccountFilter, AccountLine, AccountSort, AccountState, Periods};
 use row::AccountRow;
 pub(super) use row::to_i64;
 

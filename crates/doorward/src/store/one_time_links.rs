@@ -1,8 +1,12 @@
 //! One-time links to accounts' configurations, and how their page looks.
 
+mod page;
+
 use std::net::IpAddr;
 
 use sqlx::FromRow;
+
+pub use page::{LinkLine, LinkSort};
 
 use super::{Error, Store, error::corrupt};
 use crate::{

@@ -1,5 +1,7 @@
 //! VPN servers.
 
+mod page;
+
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
     str::FromStr,
@@ -11,6 +13,8 @@ use doorward_policy::{
     vpn_server::{ServerId, VpnServer},
 };
 use sqlx::FromRow;
+
+pub use page::{ServerLine, ServerSort};
 
 use super::{Error, Store, error::corrupt};
 use crate::secrets::{MasterKey, Place};

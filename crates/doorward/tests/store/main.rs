@@ -26,4 +26,5 @@ mod sessions;
 mod settings;
 mod usage;
 mod vouchers;
+mod vpn_lists;
 mod vpn_servers;

@@ -11,6 +11,7 @@ use super::clean::clean;
 use crate::{
     app::one_time_links::Config,
     hotspot_settings::Lang,
+    http::qr,
     link_settings::{LinkButton, LinkSettings, WireguardPage},
     words,
 };
@@ -28,6 +29,10 @@ pub(super) struct Page {
     after: String,
     /// HTML.
     gone: String,
+    /// Address of the style sheet.
+    style: &'static str,
+    /// Nothing on it does anything.
+    preview: bool,
 }
 
 impl Page {
@@ -43,6 +48,8 @@ impl Page {
             before: html(&settings.before_body, &own.before_body, &heading),
             after: clean(&settings.after_body),
             gone: html(&settings.not_relevant, &own.not_relevant, &gone),
+            style: "/otl/style.css",
+            preview: false,
         }
     }
 
@@ -107,8 +114,46 @@ impl ShownPage {
     }
 }
 
-/// Names of accounts are letters, digits, `_` and `-`.
-fn file_name(account: &str) -> String {
+/// Which page of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Preview {
+    /// That of one that lives.
+    Ask,
+    /// What one gives.
+    Shown,
+    /// That of one that cannot be used.
+    Gone,
+}
+
+/// A configuration that leads nowhere, for previews.
+const SAMPLE: &str = "[Interface]\nPrivateKey = AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nAddress = 192.0.2.2/32\n\n\
+                      [Peer]\nPublicKey = AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nAllowedIPs = 0.0.0.0/0\n\
+                      Endpoint = vpn.example.net:51820\n";
+
+/// A page as these settings make it, with a sample for a configuration. `style`: address of its style sheet.
+pub(in crate::http) async fn preview(
+    settings: LinkSettings,
+    lang: Lang,
+    which: Preview,
+    style: &'static str,
+) -> Response {
+    let p = Page { style, preview: true, ..Page::of(&settings, lang) };
+    match which {
+        Preview::Ask => send(StatusCode::OK, &AskPage { p, once: true }),
+        Preview::Gone => send(StatusCode::OK, &GonePage { p }),
+        Preview::Shown => {
+            let config = Config { account: "peer_1".to_owned(), text: SAMPLE.to_owned(), uses_left: 0 };
+            let code = match settings.wireguard.qr {
+                true => qr::base64(config.text.clone()).await.ok(),
+                false => None,
+            };
+            send(StatusCode::OK, &ShownPage::new(p, settings.wireguard, config, code))
+        }
+    }
+}
+
+/// What the file of an account's configuration is called. Names of accounts are letters, digits, `_` and `-`.
+pub(in crate::http) fn file_name(account: &str) -> String {
     let tunnel: String = account.chars().take(MOST_TUNNEL).collect();
     format!("{tunnel}.conf")
 }

@@ -39,6 +39,17 @@ impl Form {
         pairs.collect::<Option<_>>().map(Self)
     }
 
+    /// A form with values of ours, to be shown.
+    pub(super) fn of(pairs: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Puts a value in the place of those of that name.
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        self.0.retain(|(found, _)| found != name);
+        self.0.push((name.to_owned(), value));
+    }
+
     /// A field as it came; empty where it is missing. The last of a name counts.
     pub(super) fn text(&self, name: &str) -> &str {
         self.0.iter().rev().find(|(found, _)| found == name).map_or("", |(_, value)| value)

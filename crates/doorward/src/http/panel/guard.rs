@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq as _;
 use super::{
     events::Publisher,
     form::Form,
+    links::preview::Drafts,
     routes::Need,
     seat::{Failure, Flashes, Seat},
 };
@@ -46,6 +47,7 @@ struct Shared {
     trusted_proxies: Vec<IpNet>,
     api_listen: Option<SocketAddr>,
     flashes: Flashes,
+    drafts: Drafts,
     publisher: Publisher,
 }
 
@@ -53,8 +55,8 @@ impl Panel {
     pub(super) fn new(app: App, settings: &HttpSettings) -> Self {
         let publisher = Publisher::new(app.clone());
         let trusted_proxies = settings.trusted_proxies.clone();
-        let (api_listen, flashes) = (settings.api_listen, Flashes::default());
-        Self(Arc::new(Shared { app, trusted_proxies, api_listen, flashes, publisher }))
+        let (api_listen, flashes, drafts) = (settings.api_listen, Flashes::default(), Drafts::default());
+        Self(Arc::new(Shared { app, trusted_proxies, api_listen, flashes, drafts, publisher }))
     }
 
     /// The operations, for the pages that let people in. All others have a desk (`tests/walls.rs`).
@@ -69,6 +71,11 @@ impl Panel {
 
     pub(super) fn flashes(&self) -> &Flashes {
         &self.0.flashes
+    }
+
+    /// Style sheets of previews.
+    pub(super) fn drafts(&self) -> &Drafts {
+        &self.0.drafts
     }
 
     pub(super) fn publisher(&self) -> &Publisher {

@@ -295,7 +295,8 @@ impl Seat {
         }
     }
 
-    fn say(&self, kind: &'static str, text: String) {
+    /// A word on the next page. `kind`: `success`, `warning` or `danger`.
+    pub(super) fn say(&self, kind: &'static str, text: String) {
         if let Some(desk) = &self.desk {
             self.panel.flashes().put(desk.session(), Flash { kind, text });
         }

@@ -16,10 +16,13 @@ use crate::{
 /// The menu, in the order of the product: module, address, icon, name of the text.
 const MENU: &[(Module, &str, &str, &str)] = &[
     (Module::Dashboard, "/", "layout-dashboard", "menu-dashboard"),
+    (Module::Servers, "/servers", "server-2", "menu-servers"),
+    (Module::Accounts, "/accounts", "users", "menu-accounts"),
     (Module::Vouchers, "/vouchers", "ticket", "menu-vouchers"),
     (Module::Guests, "/guests", "users", "menu-guests"),
     (Module::Logins, "/logins", "list-details", "menu-logins"),
     (Module::Live, "/live", "plug-connected", "menu-live"),
+    (Module::Links, "/links", "link", "menu-links"),
     (Module::Operators, "/operators", "user-cog", "menu-operators"),
     (Module::Audit, "/audit", "history", "menu-audit"),
     (Module::AccessHashes, "/api-hashes", "key", "menu-api-hashes"),
@@ -121,6 +124,11 @@ impl Frame {
     /// A moment for programs.
     pub(super) fn machine_moment(&self, ms: &i64) -> String {
         numbers::machine_moment(*ms)
+    }
+
+    /// The gateway's time zone.
+    pub(super) fn time_zone(&self) -> &TimeZone {
+        &self.zone
     }
 
     /// Name of the gateway's time zone.

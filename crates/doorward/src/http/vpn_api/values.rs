@@ -14,16 +14,16 @@ use jiff::Timestamp;
 const MOST_LIST_BYTES: usize = 1500;
 
 /// Decimal digits only; no sign, no fraction.
-pub(super) fn number<T: FromStr>(text: &str) -> Option<T> {
+pub(in crate::http) fn number<T: FromStr>(text: &str) -> Option<T> {
     let plain = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     if plain { text.parse().ok() } else { None }
 }
 
-pub(super) fn number_within<T: FromStr + PartialOrd>(least: T, most: T) -> impl FnOnce(&str) -> Option<T> {
+pub(in crate::http) fn number_within<T: FromStr + PartialOrd>(least: T, most: T) -> impl FnOnce(&str) -> Option<T> {
     move |text| number(text).filter(|n| (least..=most).contains(n))
 }
 
-pub(super) fn boolean(text: &str) -> Option<bool> {
+pub(in crate::http) fn boolean(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" => Some(true),
         "0" | "false" => Some(false),
@@ -31,58 +31,58 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
+pub(in crate::http) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
 /// Empty, or a value.
-pub(super) fn optional<T>(read: impl FnOnce(&str) -> Option<T>) -> impl FnOnce(&str) -> Option<Option<T>> {
+pub(in crate::http) fn optional<T>(read: impl FnOnce(&str) -> Option<T>) -> impl FnOnce(&str) -> Option<Option<T>> {
     move |text| if text.is_empty() { Some(None) } else { read(text).map(Some) }
 }
 
 /// A dotted quad, bare or with `/32` (Open 6).
-pub(super) fn ipv4(text: &str) -> Option<Ipv4Addr> {
+pub(in crate::http) fn ipv4(text: &str) -> Option<Ipv4Addr> {
     text.strip_suffix("/32").unwrap_or(text).parse().ok()
 }
 
 /// The same, where it is an address that a host can have and others can reach.
-pub(super) fn ipv4_unicast(text: &str) -> Option<Ipv4Addr> {
+pub(in crate::http) fn ipv4_unicast(text: &str) -> Option<Ipv4Addr> {
     ipv4(text).filter(|address| (1..=223).contains(&address.octets()[0]) && !address.is_loopback())
 }
 
 /// An IPv6 address, bare or with `/128` (Open 6).
-pub(super) fn ipv6(text: &str) -> Option<Ipv6Addr> {
+pub(in crate::http) fn ipv6(text: &str) -> Option<Ipv6Addr> {
     text.strip_suffix("/128").unwrap_or(text).parse().ok()
 }
 
 /// An address with its prefix length; host bits stay.
-pub(super) fn ipv4_net(text: &str) -> Option<Ipv4Net> {
+pub(in crate::http) fn ipv4_net(text: &str) -> Option<Ipv4Net> {
     with_plain_length(text)?.parse().ok()
 }
 
 /// An address with its prefix length; host bits stay.
-pub(super) fn ipv6_net(text: &str) -> Option<Ipv6Net> {
+pub(in crate::http) fn ipv6_net(text: &str) -> Option<Ipv6Net> {
     with_plain_length(text)?.parse().ok()
 }
 
 /// `wg` and digits.
-pub(super) fn wireguard_interface(text: &str) -> Option<IfName> {
+pub(in crate::http) fn wireguard_interface(text: &str) -> Option<IfName> {
     text.parse().ok().filter(IfName::is_wireguard)
 }
 
-pub(super) fn mbit(text: &str) -> Option<Mbit> {
+pub(in crate::http) fn mbit(text: &str) -> Option<Mbit> {
     number(text).and_then(Mbit::new)
 }
 
 /// Subnets with prefix length, comma-separated, spaces allowed; answered as it came. Empty is a list.
-pub(super) fn net_list(text: &str) -> Option<String> {
+pub(in crate::http) fn net_list(text: &str) -> Option<String> {
     let is_net = |part: &str| with_plain_length(part).is_some_and(|part| part.parse::<IpNet>().is_ok());
     let fine = text.len() <= MOST_LIST_BYTES && text.split(',').all(|part| is_net(part.trim_matches(' ')));
     (text.is_empty() || fine).then(|| text.to_owned())
 }
 
 /// An address or a domain name, without a port; or empty.
-pub(super) fn endpoint(text: &str) -> Option<String> {
+pub(in crate::http) fn endpoint(text: &str) -> Option<String> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -96,7 +96,7 @@ pub(super) fn endpoint(text: &str) -> Option<String> {
 }
 
 /// RFC 3339 with offset → Unix ms. Form decoding may have made a space of the offset's `+`.
-pub(super) fn moment(text: &str) -> Option<i64> {
+pub(in crate::http) fn moment(text: &str) -> Option<i64> {
     let offset_at = text.len().checked_sub(6).filter(|at| *at > "YYYY-MM-DD".len() && text.is_ascii());
     let text = match offset_at {
         Some(at) if text.as_bytes()[at] == b' ' => format!("{}+{}", &text[..at], &text[at + 1..]),

@@ -2,7 +2,8 @@
 
 use doorward_policy::{
     item::Counter,
-    observed::{Count, Scope},
+    observed::{Count, Scope, Stats},
+    vpn_server::VpnServer,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,29 +14,44 @@ use crate::{
     http::envelope::Success,
 };
 
-pub(super) async fn get_nat_rules(Operations(app): Operations, Named(name): Named<String>) -> Answer<String> {
-    let (server, stats) = app.server_with_stats(&name, |_| Scope::Counters).await?;
+/// The rule that translates the addresses of a server's clients, as the kernel counted it; empty: there is none.
+pub(in crate::http) fn nat_rules(server: &VpnServer, stats: &Stats) -> String {
     let count = stats.counters.get(&Counter::ServerNat(server.id)).filter(|_| !server.disable_nat);
-    Ok(Success(count.map_or_else(String::new, |Count { packets, bytes }| {
+    count.map_or_else(String::new, |Count { packets, bytes }| {
         let (subnet, to) = (server.address.trunc(), server.external_ip);
         format!("{subnet} -> 0.0.0.0/0 SNAT to:{to} Pkt:{packets} Bytes:{bytes}\n")
-    })))
+    })
 }
 
-pub(super) async fn get_filter_rules(Operations(app): Operations, Named(name): Named<String>) -> Answer<String> {
-    let (server, stats) = app.server_with_stats(&name, |_| Scope::Counters).await?;
+/// The rule between a server's clients, as the kernel counted it; empty: there is none.
+pub(in crate::http) fn filter_rules(server: &VpnServer, stats: &Stats) -> String {
     let count = stats.counters.get(&Counter::ServerInternal(server.id));
-    Ok(Success(count.map_or_else(String::new, |Count { packets, bytes }| {
+    count.map_or_else(String::new, |Count { packets, bytes }| {
         let subnet = server.address.trunc();
         // Open 20.
         let verdict = if server.internal_traffic { "ACCEPT" } else { "DROP" };
         format!("{subnet} -> {subnet} {verdict}  Pkt:{packets} Bytes:{bytes}\n")
-    })))
+    })
+}
+
+/// The root qdisc of a server's interface as `tc` writes it; empty: there is none.
+pub(in crate::http) fn traffic_control(server: &VpnServer, stats: &Stats) -> String {
+    stats.roots.get(&server.interface).map(tc::root).unwrap_or_default()
+}
+
+pub(super) async fn get_nat_rules(Operations(app): Operations, Named(name): Named<String>) -> Answer<String> {
+    let (server, stats) = app.server_with_stats(&name, |_| Scope::Counters).await?;
+    Ok(Success(nat_rules(&server, &stats)))
+}
+
+pub(super) async fn get_filter_rules(Operations(app): Operations, Named(name): Named<String>) -> Answer<String> {
+    let (server, stats) = app.server_with_stats(&name, |_| Scope::Counters).await?;
+    Ok(Success(filter_rules(&server, &stats)))
 }
 
 pub(super) async fn get_traffic_control(Operations(app): Operations, Named(name): Named<String>) -> Answer<String> {
     let (server, stats) = app.server_with_stats(&name, |server| Scope::Shaping(server.interface)).await?;
-    Ok(Success(stats.roots.get(&server.interface).map(tc::root).unwrap_or_default()))
+    Ok(Success(traffic_control(&server, &stats)))
 }
 
 #[derive(Serialize)]

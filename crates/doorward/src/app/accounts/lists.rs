@@ -1,0 +1,148 @@
+//! Accounts as lists show them, and who is online, a page at a time.
+
+use std::collections::HashMap;
+
+use doorward_policy::{
+    account::AccountId, item::PeerId, limits::QuotaPeriod, name::IfName, observed::PeerStats, vpn_server::ServerId,
+};
+
+use super::super::{App, Error, now_ms};
+use crate::store::Periods;
+pub use crate::store::{AccountFilter, AccountLine, AccountSort, AccountState, Paging, SortColumn};
+
+/// What a list of those online is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum OnlineSort {
+    Name,
+    Server,
+    Handshake,
+    Received,
+    Sent,
+}
+
+impl SortColumn for OnlineSort {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("name", Self::Name),
+        ("server", Self::Server),
+        ("handshake", Self::Handshake),
+        ("received", Self::Received),
+        ("sent", Self::Sent),
+    ];
+
+    /// They are sorted in memory: the kernel knows who is online, not the database.
+    fn sql(self) -> &'static str {
+        self.name()
+    }
+}
+
+/// An account that is online, as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnlineLine {
+    /// The account.
+    pub account: AccountLine,
+    /// What its tunnel says of it.
+    pub peer: PeerStats,
+}
+
+impl App {
+    /// A page of the accounts, and how many the search finds. `server`: name, empty for any; `state`: `None` for any.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn account_page(
+        &self,
+        paging: &Paging<AccountSort>,
+        server: &str,
+        state: Option<AccountState>,
+    ) -> Result<(Vec<AccountLine>, u64), Error> {
+        let filter = AccountFilter { server: server.to_owned(), state, periods: self.periods() };
+        let rows = self.store().account_page(paging, &filter).await.map_err(Error::Store)?;
+        let total = self.store().count_account_page(&paging.search, &filter).await.map_err(Error::Store)?;
+        Ok((rows, total))
+    }
+
+    /// One account without its secrets. Any text is taken for its name.
+    ///
+    /// # Errors
+    /// [`Error::AccountNotFound`]; the store failed.
+    pub async fn account_line(&self, name: &str) -> Result<AccountLine, Error> {
+        let id = self.account(name).await?.account.id;
+        let line = self.store().account_lines(&[id], self.periods()).await.map_err(Error::Store)?.pop();
+        line.ok_or(Error::AccountNotFound)
+    }
+
+    /// What their tunnels say of these accounts now; those that no tunnel has are left out.
+    ///
+    /// # Errors
+    /// The kernel could not be read.
+    pub async fn peers_of(&self, accounts: &[AccountLine]) -> Result<HashMap<AccountId, PeerStats>, Error> {
+        let mut interfaces: Vec<(ServerId, IfName)> = {
+            let directory = self.directory();
+            let place = |id| directory.place(id).map(|place| (id, place.interface));
+            accounts.iter().filter_map(|account| place(account.server)).collect()
+        };
+        interfaces.sort_unstable();
+        interfaces.dedup();
+        let mut all = HashMap::new();
+        for (server, interface) in interfaces {
+            let stats = self.read_peers(Some(interface)).await?;
+            for account in accounts.iter().filter(|account| account.server == server) {
+                let id = PeerId { interface, public_key: account.public_key };
+                all.extend(stats.peers.get(&id).map(|peer| (account.id, *peer)));
+            }
+        }
+        Ok(all)
+    }
+
+    /// A page of those online (see [`App::online`]), and how many the search finds.
+    ///
+    /// # Errors
+    /// The store or the kernel failed.
+    pub async fn online_page(&self, paging: &Paging<OnlineSort>) -> Result<(Vec<OnlineLine>, u64), Error> {
+        let mut recent = self.recent_peers().await?;
+        let ids: Vec<AccountId> = recent.keys().copied().collect();
+        let mut lines = self.store().account_lines(&ids, self.periods()).await.map_err(Error::Store)?;
+        let search = paging.search.to_lowercase();
+        let holds = |text: &str| text.to_lowercase().contains(&search);
+        lines.retain(|line| {
+            let texts = [&line.name, &line.username, &line.server_name];
+            line.state == AccountState::Open
+                && (search.is_empty()
+                    || texts.into_iter().any(|text| holds(text))
+                    || line.address.to_string().contains(&search))
+        });
+        lines.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let peers = lines.into_iter().filter_map(|account| {
+            let peer = recent.remove(&account.id)?;
+            Some(OnlineLine { account, peer })
+        });
+        let mut online: Vec<OnlineLine> = peers.collect();
+        match paging.sort {
+            OnlineSort::Name => {}
+            OnlineSort::Server => online.sort_by(|a, b| a.account.server_name.cmp(&b.account.server_name)),
+            OnlineSort::Handshake => online.sort_by_key(|line| line.peer.latest_handshake_s),
+            OnlineSort::Received => online.sort_by_key(|line| line.peer.rx_bytes),
+            OnlineSort::Sent => online.sort_by_key(|line| line.peer.tx_bytes),
+        }
+        if paging.descending {
+            online.reverse();
+        }
+        let total = online.len() as u64;
+        let (before, size) = (usize::try_from(paging.offset()), usize::try_from(paging.limit()));
+        let rows = online.into_iter().skip(before.unwrap_or(usize::MAX)).take(size.unwrap_or_default());
+        Ok((rows.collect(), total))
+    }
+
+    /// This moment, and where the quota periods that it lies in began.
+    pub(in crate::app) fn periods(&self) -> Periods {
+        let (now_ms, zone) = (now_ms(), &self.settings().zone);
+        let start = |period: QuotaPeriod| period.bounds_ms(now_ms, zone).0;
+        Periods {
+            now_ms,
+            day_ms: start(QuotaPeriod::Day),
+            week_ms: start(QuotaPeriod::Week),
+            month_ms: start(QuotaPeriod::Month),
+        }
+    }
+}
