@@ -248,7 +248,6 @@ error-vpn-allowed-ips = Bitte Subnetze mit ihrer Länge angeben, durch Kommas ge
 error-vpn-endpoint = Der Endpunkt ist ein Hostname oder eine Adresse, ohne Port.
 error-vpn-account-not-found = Dieses Konto gibt es nicht.
 error-vpn-account-limit = Es können keine weiteren Konten angelegt werden: Die Grenze ist erreicht.
-error-vpn-username-taken = Ein anderes Konto hat diesen Benutzernamen.
 error-vpn-ip = Das ist keine Adresse, die hier verwendet werden kann.
 error-vpn-account-ip = Ein Konto braucht eine Adresse wie 10.0.0.2.
 error-vpn-address-taken = Diese Adresse ist vergeben, oder es ist keine mehr frei. Bitte eine andere wählen.

@@ -248,7 +248,6 @@ error-vpn-allowed-ips = Write subnets with their length, separated by commas, su
 error-vpn-endpoint = The endpoint is a host name or an address, without a port.
 error-vpn-account-not-found = There is no such account.
 error-vpn-account-limit = No more accounts can be made: the limit is reached.
-error-vpn-username-taken = Another account has this user name.
 error-vpn-ip = That is not an address that can be used here.
 error-vpn-account-ip = An account needs an address such as 10.0.0.2.
 error-vpn-address-taken = This address is taken, or no free one is left. Choose another.

@@ -248,7 +248,6 @@ error-vpn-allowed-ips = Indique subredes con su longitud, separadas por comas, c
 error-vpn-endpoint = El punto de conexión es un nombre de host o una dirección, sin puerto.
 error-vpn-account-not-found = No existe esa cuenta.
 error-vpn-account-limit = No se pueden crear más cuentas: se ha alcanzado el límite.
-error-vpn-username-taken = Otra cuenta tiene ese nombre de usuario.
 error-vpn-ip = Esa dirección no se puede usar aquí.
 error-vpn-account-ip = Una cuenta necesita una dirección como 10.0.0.2.
 error-vpn-address-taken = Esta dirección está ocupada o ya no queda ninguna libre. Elija otra.

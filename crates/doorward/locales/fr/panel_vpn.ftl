@@ -248,7 +248,6 @@ error-vpn-allowed-ips = Indiquez des sous-réseaux avec leur longueur, séparés
 error-vpn-endpoint = Le point d’accès est un nom d’hôte ou une adresse, sans port.
 error-vpn-account-not-found = Ce compte n’existe pas.
 error-vpn-account-limit = Aucun autre compte ne peut être créé : la limite est atteinte.
-error-vpn-username-taken = Un autre compte a ce nom d’utilisateur.
 error-vpn-ip = Cette adresse ne peut pas être utilisée ici.
 error-vpn-account-ip = Un compte a besoin d’une adresse comme 10.0.0.2.
 error-vpn-address-taken = Cette adresse est prise, ou il n’en reste aucune de libre. Choisissez-en une autre.

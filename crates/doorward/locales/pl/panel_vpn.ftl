@@ -248,7 +248,6 @@ error-vpn-allowed-ips = Podaj podsieci z długością, rozdzielone przecinkami, 
 error-vpn-endpoint = Punkt końcowy to nazwa hosta lub adres, bez portu.
 error-vpn-account-not-found = Nie ma takiego konta.
 error-vpn-account-limit = Nie można utworzyć więcej kont: osiągnięto limit.
-error-vpn-username-taken = Inne konto ma tę nazwę użytkownika.
 error-vpn-ip = Tego adresu nie można tu użyć.
 error-vpn-account-ip = Konto potrzebuje adresu, np. 10.0.0.2.
 error-vpn-address-taken = Ten adres jest zajęty albo nie ma już wolnego. Wybierz inny.

@@ -157,7 +157,7 @@ async fn a_bad_account_form_comes_back_whole(database: Database) {
     for (name, text, why) in [
         ("name", "a b", "A name has 1 to 64 letters"),
         ("name", "peer_1", "Somebody has that name already"),
-        ("username", "user_1", "Another account has this user name"),
+        ("username", "user_1", "Somebody has that user name already"),
         ("password", "a\u{1}b", "A password has 1 to 128"),
         ("address", "10.0.0", "That is not an address"),
         ("address", "10.250.0.9", "is not in the server’s subnet"),
