@@ -63,6 +63,9 @@ use self::hotspots::HotspotError;
 use self::{directory::Directory, guesses::Guesses, pool::Pool};
 pub use self::{error::Error, given::Given, hotspots::HotspotRecord};
 
+/// What is stored, but does not hold yet.
+const BEHIND: Error = Error::Failed("stored, but the kernel has not followed yet");
+
 /// How long an answer waits for the kernel to follow.
 pub const SETTLE_WAIT: Duration = Duration::from_secs(2);
 
@@ -110,7 +113,10 @@ struct Inner {
     guest_config: std::sync::RwLock<Arc<GuestConfig>>,
     guest_config_edit: tokio::sync::Mutex<()>,
     guesses: Guesses,
+    pace: logins::Pace,
     live_counts: tokio::sync::Mutex<guests::LiveCounts>,
+    counts: guests::Counts,
+    passing: tokio::sync::Mutex<live::Latest>,
     sending: codes::Sending,
     social: social_login::Social,
     sign_ins: sign_in::SignIns,
@@ -154,7 +160,10 @@ impl App {
             guest_config: std::sync::RwLock::new(Arc::new(guest_config)),
             guest_config_edit: tokio::sync::Mutex::new(()),
             guesses: Guesses::default(),
+            pace: logins::Pace::default(),
             live_counts: tokio::sync::Mutex::new(None),
+            counts: guests::Counts::default(),
+            passing: tokio::sync::Mutex::new(None),
             sending: codes::Sending::default(),
             social: social_login::Social::default(),
             sign_ins: sign_in::SignIns::default(),
@@ -250,11 +259,19 @@ impl App {
 
     /// Tells the loop, and waits a little for the kernel to follow.
     async fn settle(&self, owners: &[Owner]) {
+        // What is stored stands, and the loop goes on trying.
+        drop(self.follow(owners).await);
+    }
+
+    /// The same, for callers who say whether the kernel followed.
+    async fn follow(&self, owners: &[Owner]) -> Result<(), Error> {
         let ticket = self.0.handle.nudge(owners);
-        if !self.0.handle.settled(ticket, SETTLE_WAIT).await {
-            let first = owners.first();
-            tracing::warn!(owners = owners.len(), ?first, "stored, but the kernel has not followed yet");
+        if self.0.handle.settled(ticket, SETTLE_WAIT).await {
+            return Ok(());
         }
+        let first = owners.first();
+        tracing::warn!(owners = owners.len(), ?first, "stored, but the kernel has not followed yet");
+        Err(BEHIND)
     }
 }
 

@@ -230,6 +230,7 @@ where
             Packet::Nothing => return None,
         };
         count(&self.stats.questions);
+        self.hosts.touch(from, clock::now_ms());
         let device = self.hosts.find(from).filter(|host| host.hotspot == zone.id);
         let who = device.map_or(Who::Stranger(zone.id), |host| Who::Device(zone.id, host.mac));
         let standing = self.hosts.standing(from).unwrap_or(Standing::Captive);

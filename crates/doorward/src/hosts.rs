@@ -18,7 +18,10 @@ use doorward_policy::{
 /// IPv6 addresses that are kept for a device (docs/traffic-policy.md).
 pub const MOST_IPV6: usize = 8;
 
-/// Devices that are remembered at once; beyond that, those are forgotten that came first and are not online.
+/// How often signs of a device are noted.
+const TOUCH_EVERY_MS: i64 = 5_000;
+
+/// Devices that are remembered at once; beyond that, those are forgotten that were seen longest ago and are not online.
 const MOST_HOSTS: usize = 65_536;
 
 /// All devices. Cheap to clone.
@@ -40,10 +43,13 @@ pub struct Host {
     pub hotspot: HotspotId,
     /// The device.
     pub mac: Mac,
-    /// What it is reached by, as the neighbour table says: at most one IPv4 address, first, and eight IPv6 ones.
+    /// What it is reached by, as the neighbour table says: at most one IPv4 address, first, and eight IPv6 ones, the one
+    /// that was seen last at the end.
     pub addresses: Vec<IpAddr>,
     /// Unix ms of its appearance.
     pub first_seen_ms: i64,
+    /// Unix ms of the last sign of it: the neighbour table's, a question for a name, a page of the portal.
+    pub last_seen_ms: i64,
     /// Its session.
     pub online: Option<Online>,
 }
@@ -140,6 +146,21 @@ impl Hosts {
         inner.by_address.get(&address).and_then(|key| inner.hosts.get(key)).cloned()
     }
 
+    /// The device with that MAC.
+    #[must_use]
+    pub fn device(&self, hotspot: HotspotId, mac: Mac) -> Option<Host> {
+        self.read().hosts.get(&(hotspot, mac)).cloned()
+    }
+
+    /// Shows every device to `look`, in no order: with what it may, and the name that it gave (empty: none). Nobody else
+    /// learns anything of devices meanwhile, so it must be quick, and must not ask the registry.
+    pub fn each(&self, mut look: impl FnMut(&Host, Standing, &str)) {
+        let inner = self.read();
+        for host in inner.hosts.values() {
+            look(host, inner.standing(host, None), inner.host_name(host));
+        }
+    }
+
     /// What the device that has an address may; `None`: nobody is known to have it.
     #[must_use]
     pub fn standing(&self, address: IpAddr) -> Option<Standing> {
@@ -184,6 +205,13 @@ impl Hosts {
             inner.make_room();
         }
         if inner.by_address.get(&address) == Some(&key) {
+            if let Some(host) = inner.hosts.get_mut(&key) {
+                host.last_seen_ms = host.last_seen_ms.max(now_ms);
+                if address.is_ipv6() {
+                    host.addresses.retain(|one| *one != address);
+                    host.addresses.push(address);
+                }
+            }
             return false;
         }
         inner.forget(address);
@@ -192,8 +220,10 @@ impl Hosts {
             mac,
             addresses: Vec::new(),
             first_seen_ms: now_ms,
+            last_seen_ms: now_ms,
             online: None,
         });
+        host.last_seen_ms = host.last_seen_ms.max(now_ms);
         let left = if address.is_ipv4() {
             let before = host.addresses.first().copied().filter(IpAddr::is_ipv4);
             if before.is_some() {
@@ -204,7 +234,10 @@ impl Hosts {
         } else {
             let first_v6 = usize::from(host.addresses.first().is_some_and(IpAddr::is_ipv4));
             let full = host.addresses.len() - first_v6 >= MOST_IPV6;
-            let oldest = full.then(|| host.addresses.remove(first_v6));
+            // One that passes packets goes after those that do not.
+            let held = |one: &IpAddr| host.online.as_ref().is_some_and(|online| online.addresses.contains(one));
+            let unheld = host.addresses.iter().skip(first_v6).position(|one| !held(one));
+            let oldest = full.then(|| host.addresses.remove(first_v6 + unheld.unwrap_or(0)));
             host.addresses.push(address);
             oldest
         };
@@ -213,6 +246,21 @@ impl Hosts {
         }
         inner.by_address.insert(address, key);
         true
+    }
+
+    /// Notes a sign of whoever has an address.
+    pub fn touch(&self, address: IpAddr, now_ms: i64) {
+        let stale = |host: &Host| now_ms.saturating_sub(host.last_seen_ms) >= TOUCH_EVERY_MS;
+        let find = |inner: &Inner| inner.by_address.get(&address).copied();
+        let due = {
+            let inner = self.read();
+            find(&inner).filter(|key| inner.hosts.get(key).is_some_and(stale))
+        };
+        if let Some(key) = due
+            && let Some(host) = self.write().hosts.get_mut(&key)
+        {
+            host.last_seen_ms = host.last_seen_ms.max(now_ms);
+        }
     }
 
     /// Notes that nobody answers at an address any more.
@@ -228,6 +276,7 @@ impl Hosts {
             mac,
             addresses: Vec::new(),
             first_seen_ms: now_ms,
+            last_seen_ms: now_ms,
             online: None,
         });
         host.online = Some(online);
@@ -313,12 +362,7 @@ impl Hosts {
     /// The name that a device gave when it borrowed its address; empty: none.
     #[must_use]
     pub fn host_name(&self, host: &Host) -> String {
-        let inner = self.read();
-        let lease = host.addresses.iter().find_map(|address| match address {
-            IpAddr::V4(v4) => inner.leases.get(v4).filter(|lease| lease.mac == host.mac),
-            IpAddr::V6(_) => None,
-        });
-        lease.map(|lease| lease.host_name.clone()).unwrap_or_default()
+        self.read().host_name(host).to_owned()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -346,10 +390,18 @@ impl Inner {
         }
     }
 
-    /// Forgets a quarter of the devices that are not online, the earliest ones.
+    fn host_name(&self, host: &Host) -> &str {
+        let lease = host.addresses.iter().find_map(|address| match address {
+            IpAddr::V4(v4) => self.leases.get(v4).filter(|lease| lease.mac == host.mac),
+            IpAddr::V6(_) => None,
+        });
+        lease.map_or("", |lease| lease.host_name.as_str())
+    }
+
+    /// Forgets a quarter of the devices that are not online, those that were seen longest ago.
     fn make_room(&mut self) {
         let captive = self.hosts.values().filter(|host| host.online.is_none());
-        let mut oldest: Vec<_> = captive.map(|host| (host.first_seen_ms, (host.hotspot, host.mac))).collect();
+        let mut oldest: Vec<_> = captive.map(|host| (host.last_seen_ms, (host.hotspot, host.mac))).collect();
         oldest.sort_unstable();
         oldest.truncate(oldest.len() / 4 + 1);
         for (_, key) in oldest {

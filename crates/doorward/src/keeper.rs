@@ -28,7 +28,7 @@ use crate::{
 
 /// How often counters are read. A power failure can forget this much of what was used.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// How often sessions are looked for whose time or data is over.
+/// How often sessions are looked for whose time is over; those whose data is, when counters were read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often records that are too old are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
@@ -80,12 +80,16 @@ impl Keeper {
         report(self.number().await);
         let (mut counted, mut pruned) = (None::<Instant>, None::<Instant>);
         let due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
+        let mut asked = self.app.counts_asked();
         loop {
             if due(counted, COUNT_EVERY) {
+                let number = *asked.borrow_and_update();
                 report(self.count().await);
+                self.app.counted(number);
+                report(self.end_overdue().await);
                 counted = Some(Instant::now());
             }
-            report(self.end_overdue().await);
+            report(self.end_due().await);
             if due(pruned, PRUNE_EVERY) {
                 report(self.prune().await);
                 pruned = Some(Instant::now());
@@ -93,6 +97,7 @@ impl Keeper {
             tokio::select! {
                 _ = stop.changed() => break,
                 () = self.reconcile.quota_spent() => counted = None,
+                Ok(()) = asked.changed() => counted = None,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
@@ -220,6 +225,12 @@ impl Keeper {
         Ok(())
     }
 
+    async fn end_due(&mut self) -> Result<(), Error> {
+        let due = self.store.due_sessions(now_ms()).await?;
+        self.end(due).await
+    }
+
+    /// Finds what was changed past the application too.
     async fn end_overdue(&mut self) -> Result<(), Error> {
         let overdue = self.store.overdue_sessions(now_ms()).await?;
         self.end(overdue).await

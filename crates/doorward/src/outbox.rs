@@ -8,6 +8,7 @@ mod sms;
 
 use std::{sync::Arc, time::Duration};
 
+use doorward_policy::guest::Method;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, JoinSet};
 use zeroize::Zeroizing;
@@ -59,6 +60,21 @@ impl Message {
         match self {
             Self::Mail { .. } => Channel::Mail,
             Self::Sms { .. } => Channel::Sms,
+        }
+    }
+
+    /// As it was stored; `None`: it is none.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// Whether it goes to the person of that method and identity.
+    #[must_use]
+    pub fn is_to(&self, method: Method, identity: &str) -> bool {
+        match self {
+            Self::Mail { to, .. } => method == Method::Email && to.eq_ignore_ascii_case(identity),
+            Self::Sms { number, .. } => method == Method::Mobile && number == identity,
         }
     }
 

@@ -155,8 +155,10 @@ impl Method {
 pub enum EndReason {
     /// The guest logged out.
     Logout,
-    /// Staff ended it, or removed or disabled the voucher.
+    /// Staff ended it, or removed the voucher.
     Kicked,
+    /// Staff switched the voucher off. The device comes back without a login once it is switched on again.
+    Disabled,
     /// The grant's time is over.
     Expired,
     /// The grant's data is used up.
@@ -171,8 +173,16 @@ pub enum EndReason {
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Logout, Self::Kicked, Self::Expired, Self::Quota, Self::Idle, Self::Timeout, Self::Replaced];
+    pub const ALL: [Self; 8] = [
+        Self::Logout,
+        Self::Kicked,
+        Self::Disabled,
+        Self::Expired,
+        Self::Quota,
+        Self::Idle,
+        Self::Timeout,
+        Self::Replaced,
+    ];
 
     /// The word in the database and the API.
     #[must_use]
@@ -180,6 +190,7 @@ impl EndReason {
         match self {
             Self::Logout => "logout",
             Self::Kicked => "kicked",
+            Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::Quota => "quota",
             Self::Idle => "idle",

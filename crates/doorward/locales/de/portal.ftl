@@ -62,7 +62,7 @@ slots-used = zuletzt benutzt vor { $time }
 slots-online = jetzt online
 slots-remove = Entfernen
 release = Anderes Gerät entfernen
-release-text = Geben Sie den Voucher ein und entfernen Sie ein Gerät, das Sie nicht mehr benutzen.
+release-text = Entfernen Sie ein Gerät, das Sie nicht mehr benutzen. Sein Platz wird frei.
 
 error-voucher = Dieser Code ist nicht gültig. Prüfen Sie ihn auf Tippfehler. Er kann auch verbraucht, abgelaufen oder noch nicht gültig sein.
 error-over = Ihr Zugang ist vorerst abgelaufen.

@@ -62,7 +62,7 @@ slots-used = last used { $time } ago
 slots-online = online now
 slots-remove = Remove
 release = Remove another device
-release-text = Enter the voucher, and remove a device that you do not use any more.
+release-text = Remove a device that you do not use any more. Its place becomes free.
 
 error-voucher = This code is not valid. Check it for typing errors. It may also be used up, over, or not valid yet.
 error-over = Your access is over for now.

@@ -62,7 +62,7 @@ slots-used = usado por última vez hace { $time }
 slots-online = conectado ahora
 slots-remove = Quitar
 release = Quitar otro dispositivo
-release-text = Introduzca el vale y quite un dispositivo que ya no use.
+release-text = Quite un dispositivo que ya no use. Su plaza queda libre.
 
 error-voucher = Este código no es válido. Compruebe que esté bien escrito. También puede estar agotado, caducado o no ser válido todavía.
 error-over = Su acceso ha terminado por ahora.

@@ -62,7 +62,7 @@ slots-used = dernière utilisation il y a { $time }
 slots-online = en ligne
 slots-remove = Retirer
 release = Retirer un autre appareil
-release-text = Saisissez le coupon et retirez un appareil que vous n’utilisez plus.
+release-text = Retirez un appareil que vous n’utilisez plus. Sa place se libère.
 
 error-voucher = Ce code n’est pas valable. Vérifiez la saisie. Il peut aussi être épuisé, expiré ou pas encore valable.
 error-over = Votre accès est terminé pour le moment.

@@ -62,7 +62,7 @@ slots-used = ostatnio używane { $time } temu
 slots-online = teraz online
 slots-remove = Usuń
 release = Usuń inne urządzenie
-release-text = Wpisz voucher i usuń urządzenie, którego już nie używasz.
+release-text = Usuń urządzenie, którego już nie używasz. Jego miejsce się zwolni.
 
 error-voucher = Ten kod jest nieważny. Sprawdź, czy nie ma literówek. Mógł też zostać wykorzystany, wygasnąć lub jeszcze nie obowiązywać.
 error-over = Twój dostęp na razie się skończył.

@@ -143,6 +143,8 @@ impl App {
     /// # Errors
     /// The device stays captive.
     pub async fn enter_code(&self, device: &Device, method: Method, code: &str) -> Result<Admitted, CodeDenied> {
+        // A right code is spent, so it is not asked for in vain.
+        self.look_ahead(device).map_err(CodeDenied::Denied)?;
         let code_try = self.try_code(device).map_err(CodeDenied::Denied)?;
         let digits: Zeroizing<String> = Zeroizing::new(code.chars().filter(char::is_ascii_digit).collect());
         let answer = self.store().try_login_code(code_for(device, method), &digits, now_ms()).await;

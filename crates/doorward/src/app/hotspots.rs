@@ -4,7 +4,7 @@ use std::{net::Ipv6Addr, sync::Arc};
 
 use doorward_policy::{
     desired::overlaps,
-    guest::Mac,
+    guest::{EndReason, Mac},
     hotspot::{Hotspot, HotspotId},
     name::{IfName, Name},
     vpn_server::{is_host_of, is_host_of_v6},
@@ -17,7 +17,7 @@ pub use crate::store::{DevicePolicy, HotspotDevice, HotspotRecord};
 use crate::{
     hotspot_settings::HotspotSettings,
     reconcile::Owner,
-    store::{self, Field},
+    store::{self, Field, Whose},
 };
 
 /// Hotspots that may exist.
@@ -194,6 +194,13 @@ impl App {
     pub async fn delete_hotspot(&self, name: &str, end_sessions: bool) -> Result<(), Error> {
         let (app, name) = (self.clone(), name.to_owned());
         self.finish(async move {
+            // Before it is gone, since its counters go with it: nothing passes any more, and all is read once again.
+            let leaving = app.hotspot(&name)?.hotspot.id;
+            if end_sessions {
+                let ended = app.store().end_sessions_of(Whose::Hotspot(leaving), EndReason::Kicked, now_ms()).await;
+                app.left(&ended.map_err(Error::Store)?, &[]).await;
+                app.count_now().await;
+            }
             let order = app.edit_servers().await?;
             let id = app.hotspot(&name)?.hotspot.id;
             let deleted = app.store().delete_hotspot(id, end_sessions, now_ms()).await.map_err(refusal)?;

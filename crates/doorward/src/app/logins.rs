@@ -5,6 +5,7 @@
 
 mod admit;
 mod denied;
+mod pace;
 mod status;
 
 use std::{net::IpAddr, time::Instant};
@@ -16,8 +17,9 @@ use doorward_policy::{
 };
 use subtle::ConstantTimeEq as _;
 
+pub(super) use self::pace::Pace;
 pub use self::{denied::Denied, status::SessionStatus};
-use super::{App, guesses::Guess, now_ms};
+use super::{App, Error, guesses::Guess, now_ms};
 pub use crate::store::{Person, SlotDevice};
 use crate::{
     hotspot_settings::{Allowance, MethodSettings},
@@ -78,7 +80,7 @@ impl App {
     }
 
     async fn redeem(&self, device: &Device, username: &str, passcode: &str) -> Result<Admitted, Denied> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let key = match self.find_voucher(username, passcode).await {
                 Ok(key) => key,
                 Err(denied) => {
@@ -86,13 +88,14 @@ impl App {
                     return Err(denied);
                 }
             };
-            let lasts_ms = if key.from_first_use { key.valid_for.duration_ms() } else { None };
+            if attempt == 0 {
+                self.keep_pace(device)?;
+            }
             let by = By::Voucher {
                 voucher: key.voucher,
                 grant: key.grant,
                 login: key.username,
                 passcode: key.sealed_passcode,
-                first_use_ends_ms: lasts_ms.map(|lasts_ms| now_ms().saturating_add(lasts_ms)),
             };
             match self.admit(device, by).await {
                 // Changed or removed since it was read: the next look tells.
@@ -111,6 +114,7 @@ impl App {
         let (app, device) = (self.clone(), *device);
         run(async move {
             app.refuse_blocked(&device)?;
+            app.keep_pace(&device)?;
             app.admit(&device, By::Person(Box::new(person))).await
         })
         .await
@@ -160,7 +164,10 @@ impl App {
     }
 
     /// Ends the session of a device that leaves; it has to log in next time. `false`: it had none.
-    pub async fn log_out(&self, device: &Device) -> bool {
+    ///
+    /// # Errors
+    /// The store failed, and the device is online still; [`Error::Failed`] where the kernel has not followed.
+    pub async fn log_out(&self, device: &Device) -> Result<bool, Error> {
         self.end_device(device.hotspot, device.mac, EndReason::Logout).await
     }
 
@@ -181,6 +188,22 @@ impl App {
             result
         })
         .await
+    }
+
+    /// Gives back the slot of another device of the grant that a device is online by. `false`: it holds none, or the
+    /// asking device is not online.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn release_own_slot(&self, device: &Device, mac: Mac) -> Result<bool, Error> {
+        let online = self.hosts().online(device.hotspot, device.mac);
+        let Some(online) = online.filter(|_| mac != device.mac) else { return Ok(false) };
+        let slots = self.store().slots(online.grant).await.map_err(Error::Store)?;
+        if !slots.iter().any(|slot| slot.mac == mac) {
+            return Ok(false);
+        }
+        let app = self.clone();
+        self.finish(async move { app.release(online.grant, mac).await.map(|()| true).map_err(Error::Store) }).await
     }
 
     /// Notes a login that failed before it came here, such as a wrong code from a mail. `reason` is a word of the
@@ -219,6 +242,16 @@ impl App {
         if denied.is_none_or(|denied| !denied.is_guess()) {
             self.0.guesses.forgive(guess);
         }
+    }
+
+    /// Counts a login that reaches the store.
+    fn keep_pace(&self, device: &Device) -> Result<(), Denied> {
+        self.0.pace.take(device.mac, Instant::now()).map_err(|wait_s| Denied::TooMany { wait_s })
+    }
+
+    /// Whether a login would be heard now, before something is spent for it.
+    pub(super) fn look_ahead(&self, device: &Device) -> Result<(), Denied> {
+        self.0.pace.look(device.mac, Instant::now()).map_err(|wait_s| Denied::TooMany { wait_s })
     }
 
     fn refuse_blocked(&self, device: &Device) -> Result<(), Denied> {

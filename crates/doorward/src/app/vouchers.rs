@@ -239,7 +239,7 @@ impl App {
             if voucher.enabled {
                 app.grant_changed(voucher.grant).await?;
             } else {
-                app.close_grant(voucher.grant, EndReason::Kicked).await?;
+                app.close_grant(voucher.grant, EndReason::Disabled).await?;
             }
             Ok(voucher)
         })

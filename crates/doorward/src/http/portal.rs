@@ -45,6 +45,7 @@ use self::{listener::Listeners, silent::Silent, token::Tokens, visit::Visit};
 use super::lang;
 use crate::{
     app::{App, hotspots::HotspotRecord},
+    clock::now_ms,
     hotspot_settings::Lang,
     secrets,
 };
@@ -169,6 +170,7 @@ async fn gate(State(site): State<Site>, mut request: Request, next: Next) -> Res
         return answer;
     }
     known(&site, arrival).await;
+    site.app.hosts().touch(arrival.peer, now_ms());
     let Some(visit) = Visit::of(&site, arrival, request.uri().query().unwrap_or_default(), request.headers()) else {
         return failure();
     };

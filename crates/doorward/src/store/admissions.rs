@@ -57,8 +57,6 @@ pub enum By {
         login: String,
         /// The passcode as it was sealed when it was compared; another one since then refuses.
         passcode: Vec<u8>,
-        /// When the grant ends if this is its first use and time runs from then on; `None`: as it is.
-        first_use_ends_ms: Option<i64>,
     },
     /// A person, by any other method.
     Person(Box<Person>),

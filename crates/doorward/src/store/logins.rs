@@ -28,14 +28,14 @@ pub struct FailedLogin {
     pub reason: &'static str,
 }
 
-/// Writes a line of the login log.
+/// Writes a line of the login log; `guest` is the row of the person, where it is known.
 macro_rules! log_login {
     ($c:ident, $gateway:expr, $hotspot:expr, $at_ms:expr, $method:expr, $login:expr, $mac:expr, $address:expr,
-     $reason:expr) => {{
-        let reason: Option<&'static str> = $reason;
+     $reason:expr, $guest:expr) => {{
+        let (reason, guest): (Option<&'static str>, Option<i64>) = ($reason, $guest);
         sqlx::query(
-            "INSERT INTO logins (gateway_id, hotspot_id, created_ms, method, login, mac, address, success, reason)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "INSERT INTO logins (gateway_id, hotspot_id, created_ms, method, login, mac, address, success, reason, guest_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind($gateway)
         .bind($hotspot.0)
@@ -46,6 +46,7 @@ macro_rules! log_login {
         .bind($address.to_string())
         .bind(reason.is_none())
         .bind(reason)
+        .bind(guest)
         .execute(&mut *$c)
         .await?;
     }};
@@ -61,7 +62,7 @@ impl Store {
         let gateway = self.gateway();
         let FailedLogin { hotspot, at_ms, method, login, mac, address, reason } = failed.clone();
         on_writer!(self.db(), |c| {
-            log_login!(c, gateway, hotspot, at_ms, method, login, mac, address, Some(reason));
+            log_login!(c, gateway, hotspot, at_ms, method, login, mac, address, Some(reason), None);
             Ok(())
         })
     }

@@ -149,6 +149,26 @@ impl Store {
         Ok((messages, next))
     }
 
+    /// All messages that wait, sealed no more, the oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    pub async fn messages(&self) -> Result<Vec<OutboxMessage>, Error> {
+        let gateway = self.gateway();
+        let rows: Vec<OutboxRow> = on_reader!(self.db(), |c| {
+            sqlx::query_as(
+                "SELECT id, channel, message, tries, expires_ms FROM outbox
+                 WHERE gateway_id = $1 AND message <> $2 ORDER BY id",
+            )
+            .bind(gateway)
+            // Those whose text is wiped name nobody.
+            .bind(Vec::<u8>::new())
+            .fetch_all(c)
+            .await?
+        });
+        rows.into_iter().map(|row| row.open(self.key())).collect()
+    }
+
     /// Forgets a message that was sent.
     ///
     /// # Errors

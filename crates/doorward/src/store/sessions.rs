@@ -50,8 +50,24 @@ struct OpenRow {
 struct OverdueRow {
     session_id: i64,
     session_ends_ms: Option<i64>,
+    has_voucher: bool,
     #[sqlx(flatten)]
     grant: GrantRow,
+}
+
+/// Open sessions with their grants, of which a condition holds.
+macro_rules! overdue {
+    ($condition:literal) => {
+        concat!(
+            "SELECT s.id AS session_id, s.ends_ms AS session_ends_ms,
+                EXISTS (SELECT 1 FROM vouchers v WHERE v.grant_id = g.id) AS has_voucher, ",
+            grant_columns!(),
+            " FROM sessions s JOIN grants g ON g.id = s.grant_id
+              WHERE s.gateway_id = $1 AND s.ended_ms IS NULL AND ",
+            $condition,
+            " ORDER BY s.id"
+        )
+    };
 }
 
 /// Records deleted in one transaction at most, so that others need not wait long.
@@ -144,42 +160,124 @@ impl Store {
         })
     }
 
+    /// Lets an open session use an address in the place of `leaves`, which it holds. `false`: another session holds the
+    /// address, or this one is over, or does not hold `leaves`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn swap_session_address(
+        &self,
+        session: SessionId,
+        leaves: IpAddr,
+        address: IpAddr,
+    ) -> Result<bool, Error> {
+        let gateway = self.gateway();
+        on_writer!(self.db(), |c| {
+            let held = sqlx::query(
+                "UPDATE sessions SET collected = collected WHERE gateway_id = $1 AND id = $2 AND ended_ms IS NULL
+                    AND EXISTS (SELECT 1 FROM session_addresses a WHERE a.session_id = $2 AND a.address = $3)",
+            )
+            .bind(gateway)
+            .bind(session.0)
+            .bind(leaves.to_string())
+            .execute(&mut *c)
+            .await?;
+            if held.rows_affected() == 0 {
+                return Ok(false);
+            }
+            let added = sqlx::query(
+                "INSERT INTO session_addresses (gateway_id, address, session_id) VALUES ($1, $2, $3)
+                 ON CONFLICT (gateway_id, address) DO NOTHING",
+            )
+            .bind(gateway)
+            .bind(address.to_string())
+            .bind(session.0)
+            .execute(&mut *c)
+            .await?;
+            if added.rows_affected() == 0 {
+                return Ok(false);
+            }
+            sqlx::query("DELETE FROM session_addresses WHERE session_id = $1 AND address = $2")
+                .bind(session.0)
+                .bind(leaves.to_string())
+                .execute(c)
+                .await?;
+            Ok(true)
+        })
+    }
+
+    /// Devices whose last session by a grant ended because it was switched off, and that may come back to their hotspot
+    /// without a login.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    pub async fn switched_off(&self, grant: GrantId) -> Result<Vec<(HotspotId, Mac)>, Error> {
+        let gateway = self.gateway();
+        let rows: Vec<(i64, String)> = on_reader!(self.db(), |c| {
+            sqlx::query_as(
+                "SELECT d.hotspot_id, d.mac FROM grant_devices d JOIN sessions s ON s.id =
+                     (SELECT MAX(l.id) FROM sessions l WHERE l.grant_id = d.grant_id AND l.mac = d.mac)
+                 WHERE s.gateway_id = $1 AND d.grant_id = $2 AND d.silent AND s.end_reason = 'disabled'
+                 ORDER BY d.mac",
+            )
+            .bind(gateway)
+            .bind(grant.0)
+            .fetch_all(c)
+            .await?
+        });
+        let bad = corrupt("grant_devices", grant.0);
+        rows.into_iter().map(|(at, mac)| Ok((HotspotId(at), mac.parse().map_err(|_| bad("mac"))?))).collect()
+    }
+
     /// Open sessions that should not be, with the reason: their grant is disabled, over or used up, or their own time
-    /// has come.
+    /// has come. This looks at all open sessions.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     pub async fn overdue_sessions(&self, now_ms: i64) -> Result<Vec<(SessionId, EndReason)>, Error> {
         let gateway = self.gateway();
         let rows: Vec<OverdueRow> = on_reader!(self.db(), |c| {
-            sqlx::query_as(concat!(
-                "SELECT s.id AS session_id, s.ends_ms AS session_ends_ms, ",
-                grant_columns!(),
-                " FROM sessions s JOIN grants g ON g.id = s.grant_id
-                  WHERE s.gateway_id = $1 AND NOT s.collected AND s.ended_ms IS NULL AND (s.ends_ms <= $2
-                      OR NOT g.enabled OR g.starts_ms > $2 OR g.ends_ms <= $2 OR g.spent
-                      OR g.used_down >= g.limit_down OR g.used_up >= g.limit_up
-                      OR g.used_down + g.used_up >= g.limit_total)
-                  ORDER BY s.id"
+            sqlx::query_as(overdue!(
+                "NOT s.collected AND (s.ends_ms <= $2 OR NOT g.enabled OR g.starts_ms > $2 OR g.ends_ms <= $2 OR g.spent
+                    OR g.used_down >= g.limit_down OR g.used_up >= g.limit_up
+                    OR g.used_down + g.used_up >= g.limit_total)"
             ))
             .bind(gateway)
             .bind(now_ms)
             .fetch_all(c)
             .await?
         });
-        let mut overdue = Vec::with_capacity(rows.len());
-        for row in rows {
-            let reason = match row.grant.open(Vec::new())?.check(now_ms) {
-                Err(Closed::Disabled) => EndReason::Kicked,
-                Err(Closed::NotYet | Closed::Expired) => EndReason::Expired,
-                Err(Closed::Spent) => EndReason::Quota,
-                Ok(()) if row.session_ends_ms.is_some_and(|end| end <= now_ms) => EndReason::Timeout,
-                Ok(()) => continue,
-            };
-            overdue.push((SessionId(row.session_id), reason));
-        }
-        Ok(overdue)
+        overdue(&rows, now_ms)
     }
+
+    /// The same of those whose time, or whose grant's, has come: found by an index, so it may be asked each second.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    pub async fn due_sessions(&self, now_ms: i64) -> Result<Vec<(SessionId, EndReason)>, Error> {
+        let gateway = self.gateway();
+        let rows: Vec<OverdueRow> = on_reader!(self.db(), |c| {
+            sqlx::query_as(overdue!("s.due_ms <= $2")).bind(gateway).bind(now_ms).fetch_all(c).await?
+        });
+        overdue(&rows, now_ms)
+    }
+}
+
+fn overdue(rows: &[OverdueRow], now_ms: i64) -> Result<Vec<(SessionId, EndReason)>, Error> {
+    let mut overdue = Vec::with_capacity(rows.len());
+    for row in rows {
+        let reason = match row.grant.open(Vec::new())?.check(now_ms) {
+            // One that was removed is not switched on again.
+            Err(Closed::Disabled) if row.has_voucher => EndReason::Disabled,
+            Err(Closed::Disabled) => EndReason::Kicked,
+            Err(Closed::NotYet | Closed::Expired) => EndReason::Expired,
+            Err(Closed::Spent) => EndReason::Quota,
+            Ok(()) if row.session_ends_ms.is_some_and(|end| end <= now_ms) => EndReason::Timeout,
+            Ok(()) => continue,
+        };
+        overdue.push((SessionId(row.session_id), reason));
+    }
+    Ok(overdue)
 }
 
 impl OpenRow {

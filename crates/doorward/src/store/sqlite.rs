@@ -128,6 +128,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
         (2, "hotspot", include_str!("../../migrations/sqlite/0002_hotspot.sql")),
         (4, "one time links", include_str!("../../migrations/sqlite/0004_one_time_links.sql")),
         (5, "panel", include_str!("../../migrations/sqlite/0005_panel.sql")),
+        (6, "guests", include_str!("../../migrations/sqlite/0006_guests.sql")),
         (7, "vpn lists", include_str!("../../migrations/sqlite/0007_vpn_lists.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {

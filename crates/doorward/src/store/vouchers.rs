@@ -245,6 +245,15 @@ impl Store {
             .bind(i64::from(terms.devices))
             .execute(&mut *c)
             .await?;
+            sqlx::query(
+                "UPDATE sessions SET due_ms = CASE WHEN ends_ms < $3 THEN ends_ms ELSE COALESCE($3, ends_ms) END
+                 WHERE gateway_id = $1 AND grant_id = $2 AND ended_ms IS NULL",
+            )
+            .bind(gateway)
+            .bind(voucher.grant.0)
+            .bind(voucher.ends_ms)
+            .execute(&mut *c)
+            .await?;
             // Sealed anew it would look changed to a login that has just compared it.
             let sealed =
                 if voucher.passcode == passcode { sealed } else { seal_passcode(&key, &folded, &voucher.passcode)? };

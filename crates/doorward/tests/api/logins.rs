@@ -170,9 +170,10 @@ async fn devices_leave_and_are_thrown_out(database: Database) {
     for device in &devices {
         gateway.app.log_in_with_voucher(device, "guest107", "tulip-4402").await.unwrap();
     }
-    assert!(gateway.app.log_out(&devices[0]).await && !gateway.app.log_out(&devices[0]).await);
+    assert!(gateway.app.log_out(&devices[0]).await.unwrap() && !gateway.app.log_out(&devices[0]).await.unwrap());
     assert_eq!(devices.map(|device| is_online(&gateway, &device)), [false, true, true]);
-    assert!(gateway.app.kick(hotspot.hotspot.id, mac(2)).await && !gateway.app.kick(hotspot.hotspot.id, mac(2)).await);
+    let kick = async || gateway.app.kick(hotspot.hotspot.id, mac(2)).await.unwrap();
+    assert!(kick().await && !kick().await);
     assert_eq!(devices.map(|device| is_online(&gateway, &device)), [false, false, true]);
     for device in &devices[..2] {
         assert_eq!(gateway.app.return_silently(device).await, None);
@@ -264,7 +265,7 @@ async fn numbers_are_shared_with_accounts(database: Database) {
     assert_eq!(marks(&gateway).await, [Mark::LAST - 1, Mark::LAST], "from the upper end");
     gateway.account("wg_name=Default_1").await;
     let gateway = gateway.restarted().await;
-    gateway.app.log_out(&device(&hotspot, 1)).await;
+    gateway.app.log_out(&device(&hotspot, 1)).await.unwrap();
     gateway.app.finish_sessions(&[one.session]).await.unwrap();
     assert_eq!(marks(&gateway).await, [Mark::LAST - 1]);
     gateway.app.log_in_with_voucher(&device(&hotspot, 1), "a", "tulip-4402").await.unwrap();
@@ -293,7 +294,7 @@ async fn persons_and_grace(database: Database) {
     let grace = gateway.app.admit_for_grace(&device, "a@example.net", 300).await.unwrap();
     assert!((before + 300_000..=now_ms() + 300_000).contains(&grace.ends_ms.unwrap()));
     assert!(is_online(&gateway, &device));
-    assert!(gateway.app.log_out(&device).await);
+    assert!(gateway.app.log_out(&device).await.unwrap());
     let again = gateway.app.admit_for_grace(&device, "a@example.net", 300).await;
     assert!(matches!(again, Err(Denied::TooMany { .. })));
     let admitted = gateway.app.log_in_person(&device, person("a@example.net")).await.unwrap();

@@ -66,7 +66,7 @@ async fn probes_hear_what_is_so(database: Database) {
         assert_eq!((page.status, page.text.as_str()), (status, text), "{host}");
         assert_eq!(page.header("cache-control"), "no-store");
     }
-    assert!(house.app.kick(house.hotspot.hotspot.id, guest.mac).await);
+    assert!(house.app.kick(house.hotspot.hotspot.id, guest.mac).await.unwrap());
     captive(&guest).await;
 }
 

@@ -15,6 +15,7 @@ both_engines!(
     devices_make_room_for_each_other,
     a_guest_removes_another_device,
     too_many_tries_have_to_wait,
+    who_logs_in_and_out_in_a_circle_has_to_wait,
     terms_come_first,
 );
 
@@ -130,18 +131,51 @@ async fn a_guest_removes_another_device(database: Database) {
     let house = House::open(database).await;
     let wish = VoucherWish { code_only: true, devices: Some(3), ..VoucherWish::default() };
     let code = house.voucher(wish).await.username.as_str().to_owned();
-    let (first, second) = (house.guest(7), house.guest(8));
-    for guest in [&first, &second] {
+    house.alice().await;
+    let (first, second, stranger) = (house.guest(7), house.guest(8), house.guest(9));
+    for (guest, login) in [(&first, code.as_str()), (&second, &code), (&stranger, "alice")] {
         let form = guest.get("/").await.form("/login/voucher");
-        guest.press(&form.with("p", &code)).await.is(303);
+        guest.press(&form.with("u", login).with("p", "secret-1")).await.is(303);
     }
+    stranger.get("/").await.hides("action=\"/release");
     let page = second.get("/").await;
-    page.shows("<option value=\"02:00:00:00:30:07\">").hides("<option value=\"02:00:00:00:30:08\">");
-    let form = page.form("/release").with("mac", "02:00:00:00:30:07");
-    second.press(&form.clone().with("u", "wrong")).await.is(403).shows("This code is not valid.");
-    assert!(first.online());
-    second.press_and_follow(&form.with("u", &code)).await.shows("You are online").hides("<option");
+    page.shows("…00:30:07").shows("this device").hides("value=\"02:00:00:00:30:08\"");
+    let form = page.form("/release");
+    assert_eq!(form.value("mac"), Some("02:00:00:00:30:07"));
+    // Neither a device of somebody else's grant, nor anything by somebody who is not online.
+    second.press(&form.clone().with("mac", "02:00:00:00:30:09")).await.is(403);
+    let token = stranger.get("/").await.form("/logout").value("token").unwrap().to_owned();
+    stranger.press(&form.clone().with("token", &token)).await.is(403);
+    assert!(first.online() && stranger.online());
+    second.press_and_follow(&form).await.shows("You are online").hides("action=\"/release");
     assert!(second.online() && !first.online());
+    second.press(&form).await.is(403);
+    first.get("/").await.shows("action=\"/login/voucher");
+}
+
+async fn who_logs_in_and_out_in_a_circle_has_to_wait(database: Database) {
+    let house = House::open(database).await;
+    house.alice().await;
+    let guest = house.guest(7);
+    let form = guest.get("/").await.form("/login/voucher").with("u", "alice").with("p", "secret-1");
+    let mut statuses = Vec::new();
+    for _ in 0..32 {
+        let page = guest.press(&form).await;
+        statuses.push(page.status);
+        if page.status == 303 {
+            let online = guest.get("/").await;
+            guest.press(&online.form("/logout")).await.shows("You are logged out");
+        } else {
+            page.shows("Too many tries. Please wait");
+        }
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 30);
+    assert_eq!(statuses.last(), Some(&429));
+    assert_eq!(house.logins().await.len(), 30, "what is not heard costs nothing");
+    let other = house.guest(8);
+    let form = other.get("/").await.form("/login/voucher");
+    // The place is the first one's; that is said, so it was heard.
+    other.press(&form.with("u", "alice").with("p", "secret-1")).await.is(403).shows("No free place");
 }
 
 async fn too_many_tries_have_to_wait(database: Database) {

@@ -87,7 +87,6 @@ async fn the_first_use_starts_the_time(database: Database) {
         grant: voucher.grant,
         login: "late".to_owned(),
         passcode: store.voucher_key("late").await.unwrap().unwrap().sealed_passcode,
-        first_use_ends_ms: Some(NOW + 9_999_999),
     };
     let second = admit(&store, &Admission { now_ms: NOW + 7_199_999, ..admission(by.clone(), &hotspot, 2) }).await;
     assert_eq!(second.ends_ms, Some(NOW + 7_200_000), "the second use changes nothing");
@@ -121,13 +120,8 @@ async fn closed_vouchers_are_refused(database: Database) {
     assert_eq!(refused(&store, &admission(removed, &hotspot, 3)).await, Refusal::Gone);
     let page = store.voucher_page(&VoucherFilter::default(), VoucherId(0), 10, NOW).await.unwrap();
     assert_eq!(page.len(), 2);
-    let other = By::Voucher {
-        voucher: future.id,
-        grant: future.grant,
-        login: "soon".to_owned(),
-        passcode: vec![1; 40],
-        first_use_ends_ms: None,
-    };
+    let other =
+        By::Voucher { voucher: future.id, grant: future.grant, login: "soon".to_owned(), passcode: vec![1; 40] };
     assert_eq!(refused(&store, &admission(other, &hotspot, 3)).await, Refusal::Gone, "the passcode was changed");
 }
 

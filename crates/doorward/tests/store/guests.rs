@@ -2,16 +2,26 @@
 
 use doorward::{
     hotspot_settings::GuestSettings,
-    store::{By, Error, FailedLogin, GuestConfig, Whose},
+    store::{By, CodeFor, Error, FailedLogin, GuestConfig, NewLoginCode, Whose},
 };
-use doorward_policy::guest::{DataUse, EndReason, Method};
+use doorward_policy::{
+    guest::{DataUse, EndReason, Method},
+    voucher::Terms,
+};
 
 use crate::{
     databases::Database,
-    online::{NOW, admission, admit, at, by_voucher, mac, person, stored_hotspot, stored_voucher, terms},
+    online::{NOW, admission, admit, at, by_voucher, mac, person, refused, stored_hotspot, stored_voucher, terms},
 };
 
-both_engines!(a_person_is_exported_and_erased, old_records_go, settings_read_back);
+both_engines!(
+    a_person_is_exported_and_erased,
+    whoever_never_got_in_is_erased_too,
+    a_social_guest_without_an_address_is_erased_whole,
+    vouchers_that_name_a_person_forget_it,
+    old_records_go,
+    settings_read_back
+);
 
 fn failed(login: &str, at_ms: i64) -> FailedLogin {
     FailedLogin {
@@ -64,6 +74,90 @@ async fn a_person_is_exported_and_erased(database: Database) {
     assert_eq!(other["logins"].as_array().unwrap().len(), 2, "the others keep theirs");
     let anew = admit(&store, &admission(by("a@example.net"), &hotspot, 1)).await;
     assert_ne!(anew.grant, session.grant);
+}
+
+async fn whoever_never_got_in_is_erased_too(database: Database) {
+    let store = database.open().await;
+    let hotspot = stored_hotspot(&store, 1).await;
+    let identity = "late@example.net";
+    let code = NewLoginCode {
+        code_for: CodeFor { hotspot: hotspot.hotspot.id, method: Method::Email, mac: mac(1) },
+        identity: identity.to_owned(),
+        code: "123456".to_owned().into(),
+        answers: b"{}".to_vec().into(),
+        tries: 5,
+        created_ms: NOW,
+        expires_ms: NOW + 900_000,
+    };
+    store.put_login_code(&code).await.unwrap();
+    store.log_failed_login(&failed("Late@example.net", NOW)).await.unwrap();
+    let grant = doorward::store::NewGrant::of(Method::Email, &Default::default(), NOW);
+    let by = By::Grace { identity: identity.to_owned(), grant, not_since_ms: 0 };
+    let grace = admit(&store, &admission(by, &hotspot, 1)).await;
+    let known = store.export_person(Method::Email, identity).await.unwrap().unwrap();
+    assert_eq!(known["person"], serde_json::Value::Null);
+    let counts = ["sessions", "logins", "login_codes"].map(|of| known[of].as_array().unwrap().len());
+    assert_eq!(counts, [1, 1, 1]);
+    assert!(matches!(store.erase_person(Method::Email, identity).await, Err(Error::InUse)));
+    store.end_sessions(&[(grace.session, EndReason::Kicked)], NOW).await.unwrap();
+    store.erase_person(Method::Email, identity).await.unwrap();
+    assert!(store.export_person(Method::Email, identity).await.unwrap().is_none());
+    assert!(store.login_code(code.code_for, NOW).await.unwrap().is_none());
+    assert!(store.slots(grace.grant).await.unwrap().is_empty());
+    assert!(matches!(store.erase_person(Method::Email, identity).await, Err(Error::Missing)));
+}
+
+async fn a_social_guest_without_an_address_is_erased_whole(database: Database) {
+    let store = database.open().await;
+    let hotspot = stored_hotspot(&store, 1).await;
+    let anna = |name: &str| doorward::store::Person {
+        method: Method::Facebook,
+        login: name.to_owned(),
+        email: None,
+        name: Some(name.to_owned()),
+        allowance: doorward::hotspot_settings::Allowance { renew_s: 3600, ..Default::default() },
+        ..person("https://login.example 17")
+    };
+    let by = |name| By::Person(Box::new(anna(name)));
+    let session = admit(&store, &admission(by("Anna"), &hotspot, 1)).await;
+    store.end_sessions(&[(session.session, EndReason::Idle)], NOW).await.unwrap();
+    // Under another name, and from a device that is not let in: the allowance is used up.
+    store.record_session_use(&[], &[session.grant]).await.unwrap();
+    refused(&store, &admission(by("Anna B."), &hotspot, 2)).await;
+    let lines = async || store.login_page(&Default::default(), i64::MAX, 10).await.unwrap();
+    assert_eq!(lines().await.len(), 2);
+    let known = store.export_person(Method::Facebook, "https://login.example 17").await.unwrap().unwrap();
+    assert_eq!(known["logins"].as_array().unwrap().len(), 2);
+    assert_eq!(known["devices"][0]["mac"], "02:00:00:00:00:01");
+    store.erase_person(Method::Facebook, "https://login.example 17").await.unwrap();
+    assert!(lines().await.is_empty());
+    // Nobody is known by a name alone, so no line has one.
+    let nobody = By::Person(Box::new(doorward::store::Person {
+        allowance: doorward::hotspot_settings::Allowance { speed_down: 5, ..Default::default() },
+        ..anna("Berta")
+    }));
+    let unlimited = doorward::store::Admission { mark: None, ..admission(nobody, &hotspot, 3) };
+    refused(&store, &unlimited).await;
+    assert_eq!(lines().await.iter().map(|line| line.login.as_str()).collect::<Vec<_>>(), [""]);
+}
+
+async fn vouchers_that_name_a_person_forget_it(database: Database) {
+    let store = database.open().await;
+    let hotspot = stored_hotspot(&store, 1).await;
+    let noted = |note: &str| Terms { note: note.to_owned(), ..terms() };
+    stored_voucher(&store, "theirs", noted("for A_b@Example.net, room 7")).await;
+    stored_voucher(&store, "others", noted("for aXb@example.net")).await;
+    let person = By::Person(Box::new(person("a_b@example.net")));
+    let session = admit(&store, &admission(person, &hotspot, 1)).await;
+    store.end_sessions(&[(session.session, EndReason::Idle)], NOW).await.unwrap();
+    let known = store.export_person(Method::Email, "a_b@example.net").await.unwrap().unwrap();
+    assert_eq!(known["vouchers"].as_array().unwrap().len(), 1);
+    assert_eq!(known["vouchers"][0]["username"], "theirs");
+    store.erase_person(Method::Email, "a_b@example.net").await.unwrap();
+    let note = async |name| store.voucher(name).await.unwrap().unwrap();
+    let theirs = note("theirs").await;
+    assert_eq!((theirs.terms.note.as_str(), theirs.fullname.as_str()), ("", "Sample Guest"));
+    assert_eq!(note("others").await.terms.note, "for aXb@example.net");
 }
 
 async fn old_records_go(database: Database) {

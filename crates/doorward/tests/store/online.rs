@@ -81,13 +81,7 @@ pub async fn stored_voucher(store: &Store, username: &str, terms: Terms) -> Vouc
 /// A login by a voucher, as the app makes one.
 pub async fn by_voucher(store: &Store, voucher: &VoucherRecord) -> By {
     let key = store.voucher_key(&voucher.username.to_lowercase()).await.unwrap().unwrap();
-    By::Voucher {
-        voucher: key.voucher,
-        grant: key.grant,
-        login: key.username,
-        passcode: key.sealed_passcode,
-        first_use_ends_ms: key.valid_for.duration_ms().filter(|_| key.from_first_use).map(|ms| NOW + ms),
-    }
+    By::Voucher { voucher: key.voucher, grant: key.grant, login: key.username, passcode: key.sealed_passcode }
 }
 
 /// A person with an e-mail address, and an hour on one device.

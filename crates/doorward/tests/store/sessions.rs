@@ -161,9 +161,21 @@ async fn overdue_sessions_are_found(database: Database) {
     let used = SessionUse { session: sessions[3].session, add: used(6, 4), raw: used(6, 4) };
     store.record_session_use(&[used], &[sessions[4].grant]).await.unwrap();
     let overdue = store.overdue_sessions(NOW + 100).await.unwrap();
-    let expected = [(1, EndReason::Timeout), (2, EndReason::Kicked), (3, EndReason::Quota), (4, EndReason::Quota)];
+    let expected = [(1, EndReason::Timeout), (2, EndReason::Disabled), (3, EndReason::Quota), (4, EndReason::Quota)];
     assert_eq!(overdue, expected.map(|(n, reason): (usize, _)| (sessions[n].session, reason)));
+    // By its index, each second: those whose time has come, and nobody before.
+    assert_eq!(store.due_sessions(NOW + 99).await.unwrap(), []);
+    assert_eq!(store.due_sessions(NOW + 100).await.unwrap(), [(sessions[1].session, EndReason::Timeout)]);
     let day = NOW - 1000 + 86_400_000;
+    assert_eq!(store.due_sessions(day).await.unwrap().len(), 5);
+    let longer = |voucher: &mut doorward::store::VoucherRecord| {
+        voucher.ends_ms = voucher.ends_ms.map(|end| end + 5);
+        Ok::<(), ()>(())
+    };
+    store.change_voucher("v0", NOW, longer, None).await.unwrap().unwrap();
+    assert_eq!(store.due_sessions(day).await.unwrap().len(), 4, "one was given more time");
+    assert_eq!(store.due_sessions(day + 5).await.unwrap()[0], (sessions[0].session, EndReason::Expired));
+    let day = day + 5;
     let all: Vec<_> = store.overdue_sessions(day).await.unwrap();
     assert_eq!(all.len(), 5);
     assert_eq!(all[0], (sessions[0].session, EndReason::Expired));

@@ -7,7 +7,7 @@ use doorward_policy::{
     hotspot::HotspotId,
 };
 
-use super::{ATTEMPTS, Admitted, App, Denied, Device, failed, now_ms};
+use super::{ATTEMPTS, Admitted, App, Denied, Device, Error, failed, now_ms};
 use crate::{
     hosts::{MOST_IPV6, Online},
     reconcile::Owner,
@@ -109,26 +109,29 @@ impl App {
         Ok(())
     }
 
-    /// Ends the session of a device.
-    pub(in crate::app) async fn end_device(&self, hotspot: HotspotId, mac: Mac, reason: EndReason) -> bool {
+    /// Ends the session of a device. `false`: it had none.
+    ///
+    /// # Errors
+    /// The store failed, and the session goes on; [`Error::Failed`]: it is over, but packets may pass until the loop
+    /// has got through.
+    pub(in crate::app) async fn end_device(
+        &self,
+        hotspot: HotspotId,
+        mac: Mac,
+        reason: EndReason,
+    ) -> Result<bool, Error> {
         let app = self.clone();
-        let ended = tokio::spawn(async move {
+        self.finish(async move {
             let one_at_a_time = app.edit_device(hotspot, mac).await;
-            let ended = app.store().end_sessions_of(Whose::Device(hotspot, mac), reason, now_ms()).await?;
+            let ended = app.store().end_sessions_of(Whose::Device(hotspot, mac), reason, now_ms()).await;
+            let ended = ended.map_err(Error::Store)?;
             let owners = app.gone(&ended, &[]);
             drop(one_at_a_time);
             if !owners.is_empty() {
-                app.settle(&owners).await;
+                app.follow(&owners).await?;
             }
-            Ok::<_, store::Error>(!ended.is_empty())
-        });
-        match ended.await {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a session could not be ended");
-                false
-            }
-            Err(_) => false,
-        }
+            Ok(!ended.is_empty())
+        })
+        .await
     }
 }

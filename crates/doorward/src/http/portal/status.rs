@@ -14,9 +14,9 @@ use super::{
     frame::Frame,
     login::{self, Sent},
     plain::{self, One},
-    view::{FormView, Input, MOST_CODE, passcode, username},
+    view::MOST_CODE,
     visit::{Posted, Visit},
-    voucher,
+    voucher::{self, Listed},
 };
 use crate::{
     app::logins::{Device, SessionStatus},
@@ -35,7 +35,8 @@ struct Status {
     rows: Vec<(String, String)>,
     can_log_out: bool,
     waiting: bool,
-    release: Option<FormView>,
+    /// Devices of the grant, if there are others; each but this one can be removed.
+    devices: Vec<Listed>,
 }
 
 /// What stands at `/`.
@@ -75,14 +76,17 @@ pub(super) async fn log_out(State(site): State<Site>, visit: Visit, request: Req
         Ok(posted) => posted,
         Err(answer) => return answer,
     };
-    site.app.log_out(&device).await;
+    if let Err(error) = site.app.log_out(&device).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "a guest could not be logged out");
+        return plain::failed(&visit);
+    }
     let page = One::new(&visit, "logged-out", &["logged-out-text"]).link(&visit, "/", "log-in-again");
     page.send(StatusCode::OK)
 }
 
 fn allowed(visit: &Visit) -> Response {
     let rows = vec![(visit.t("status-allowed"), String::new())];
-    let page = Status { f: Frame::of(visit), rows, can_log_out: false, waiting: false, release: None };
+    let page = Status { f: Frame::of(visit), rows, can_log_out: false, waiting: false, devices: Vec::new() };
     page.f.send(StatusCode::OK, &page)
 }
 
@@ -91,16 +95,11 @@ async fn online(site: &Site, visit: &Visit, device: &Device) -> Response {
     let Some(status) = site.app.session_status(device).await else { return plain::failed(visit) };
     // Somebody with a while to fetch a mail has a code to enter.
     let waiting = status.method == Method::Email && site.app.waiting_code(device).await.is_some();
-    let others = status.method == Method::Voucher && status.devices.iter().any(|slot| slot.mac != device.mac);
+    let others = status.devices.iter().any(|slot| slot.mac != device.mac);
+    let devices = status.devices.iter().filter(|_| others).map(|slot| voucher::listed(visit, device, slot));
     let mut frame = Frame::of(visit);
     frame.refresh = Some(REFRESH);
-    let page = Status {
-        f: frame,
-        rows: rows(visit, &status),
-        can_log_out: true,
-        waiting,
-        release: others.then(|| release(visit, device, &status)),
-    };
+    let page = Status { f: frame, rows: rows(visit, &status), can_log_out: true, waiting, devices: devices.collect() };
     page.f.send(StatusCode::OK, &page)
 }
 
@@ -138,12 +137,4 @@ fn rows(visit: &Visit, status: &SessionStatus) -> Vec<(String, String)> {
         rows.push((visit.t("status-devices"), status.devices.len().to_string()));
     }
     rows
-}
-
-/// Whoever has the voucher can give back the place of another device.
-fn release(visit: &Visit, device: &Device, status: &SessionStatus) -> FormView {
-    let mut form = FormView::new("release", "/release", visit.t("release"), visit.t("slots-remove")).plain();
-    let others = status.devices.iter().filter(|slot| slot.mac != device.mac);
-    form.choices = others.map(|slot| (slot.mac.to_string(), voucher::short(slot.mac))).collect();
-    form.input(Input { value: status.login.clone(), hint: None, ..username(visit) }).input(passcode(visit))
 }

@@ -11,13 +11,9 @@ pub(super) struct FormView {
     pub(super) label: String,
     pub(super) action: &'static str,
     pub(super) button: String,
-    /// Its button is not the one that most people want.
-    pub(super) plain: bool,
     /// Unfolded at first.
     pub(super) open: bool,
     pub(super) hidden: Vec<(&'static str, String)>,
-    /// Devices of which one is chosen: value and label.
-    pub(super) choices: Vec<(String, String)>,
     pub(super) inputs: Vec<Input>,
     /// What is wrong with it as a whole.
     pub(super) error: Option<String>,
@@ -37,10 +33,8 @@ impl FormView {
             label,
             action,
             button,
-            plain: false,
             open: false,
             hidden: Vec::new(),
-            choices: Vec::new(),
             inputs: Vec::new(),
             error: None,
             terms: false,
@@ -54,10 +48,6 @@ impl FormView {
     pub(super) fn input(mut self, input: Input) -> Self {
         self.inputs.push(input);
         self
-    }
-
-    pub(super) fn plain(self) -> Self {
-        Self { plain: true, ..self }
     }
 }
 

@@ -85,12 +85,16 @@ pub(super) fn prefilled(site: &Site, visit: &Visit, username: String, passcode: 
     page.send(StatusCode::OK)
 }
 
-/// Gives back a device's place: one that was listed, or any by the voucher itself.
+/// Gives back a device's place: one that shares the grant of whoever asks, one that was listed, or any by the voucher
+/// itself.
 pub(super) async fn release(State(site): State<Site>, visit: Visit, request: Request) -> Response {
     let Posted { device, form } = match Posted::read(&site, &visit, request).await {
         Ok(posted) => posted,
         Err(answer) => return answer,
     };
+    if form.raw("own") == "1" {
+        return release_own(&site, &visit, &device, &form).await;
+    }
     let known = match form.raw("ticket") {
         "" => Some(credentials(&form)),
         ticket => site.releases.find(ticket, &device, Instant::now()),
@@ -111,6 +115,20 @@ pub(super) async fn release(State(site): State<Site>, visit: Visit, request: Req
         Err(denied) => {
             let (text, status) = told(&visit, &denied);
             login::alert(&site, &visit, text, status)
+        }
+    }
+}
+
+/// The same for another device of the grant that the asking one is online by.
+async fn release_own(site: &Site, visit: &Visit, device: &Device, form: &Form) -> Response {
+    let Ok(mac) = form.raw("mac").parse::<Mac>() else { return plain::stale(visit) };
+    match site.app.release_own_slot(device, mac).await {
+        Ok(true) => plain::see(visit, "/"),
+        // Released before, or not of this grant.
+        Ok(false) => plain::stale(visit),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a place could not be given back");
+            plain::failed(visit)
         }
     }
 }
@@ -150,13 +168,13 @@ struct Slots {
     devices: Vec<Listed>,
 }
 
-struct Listed {
+pub(super) struct Listed {
     /// Whole, for the button.
-    value: String,
+    pub(super) value: String,
     /// Shortened, for the eye.
-    mac: String,
-    this: bool,
-    used: String,
+    pub(super) mac: String,
+    pub(super) this: bool,
+    pub(super) used: String,
 }
 
 /// A voucher with its user name and passcode, as they were entered.
@@ -181,7 +199,7 @@ pub(super) fn slots(
     page.f.send(StatusCode::FORBIDDEN, &page)
 }
 
-fn listed(visit: &Visit, device: &Device, slot: &SlotDevice) -> Listed {
+pub(super) fn listed(visit: &Visit, device: &Device, slot: &SlotDevice) -> Listed {
     let ago_s = u64::try_from(now_ms().saturating_sub(slot.last_ms)).unwrap_or(0) / 1000;
     let time = words::duration(visit.lang, ago_s);
     let used =
@@ -190,7 +208,7 @@ fn listed(visit: &Visit, device: &Device, slot: &SlotDevice) -> Listed {
 }
 
 /// Enough of a MAC address for its owner to know it by.
-pub(super) fn short(mac: Mac) -> String {
+fn short(mac: Mac) -> String {
     let [.., a, b, c] = mac.0;
     format!("…{a:02X}:{b:02X}:{c:02X}")
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use doorward_policy::guest::{Closed, EndReason, GrantId, Method, SessionId};
+use doorward_policy::{
+    guest::{Closed, EndReason, GrantId, Method, SessionId},
+    voucher::ValidFor,
+};
 
 use super::{
     super::{
@@ -61,12 +64,15 @@ impl Store {
         on_writer!(self.db(), |c| {
             let Admission { by, hotspot, mac, address, more, lessee, session_ends_ms, mark, now_ms } = admission;
             let at = mac.to_string();
+            // The row of the person, once it is found.
+            let mut known = None;
             let refused = 'judge: {
                 // 1. By what.
                 let found = match find!(c, gateway, &by, hotspot, &at, now_ms) {
                     Ok(found) => found,
                     Err(refusal) => break 'judge refusal,
                 };
+                known = found.guest;
                 let new = match &by {
                     By::Person(person) => Some(person.new_grant(now_ms)),
                     By::Grace { grant, .. } => Some(grant.clone()),
@@ -241,10 +247,15 @@ impl Store {
                     By::Grace { .. } => None,
                     By::Silent => found.guest,
                 };
+                let grant_ends_ms = match (&found.grant, &new) {
+                    (Some(row), _) => found.ends_ms.or(row.ends_ms),
+                    (None, new) => new.as_ref().and_then(|new| new.ends_ms),
+                };
+                let ends_ms = [grant_ends_ms, session_ends_ms].into_iter().flatten().min();
                 let session: i64 = sqlx::query_scalar(
                     "INSERT INTO sessions (gateway_id, hotspot_id, grant_id, voucher_id, guest_id, method, login, mac,
-                        started_ms, ends_ms, bytes_down, bytes_up, raw_down, raw_up, collected)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, $11) RETURNING id",
+                        started_ms, ends_ms, bytes_down, bytes_up, raw_down, raw_up, collected, due_ms)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0, 0, $11, $12) RETURNING id",
                 )
                 .bind(gateway)
                 .bind(hotspot.0)
@@ -257,6 +268,7 @@ impl Store {
                 .bind(now_ms)
                 .bind(session_ends_ms)
                 .bind(false)
+                .bind(ends_ms)
                 .fetch_one(&mut *c)
                 .await?;
                 if robbed.is_some() {
@@ -292,18 +304,14 @@ impl Store {
                     return Err(Error::Taken(Field::SessionAddress));
                 }
                 if !matches!(by, By::Silent | By::Grace { .. }) {
-                    log_login!(c, gateway, hotspot, now_ms, found.method, &found.login, mac, address, None);
+                    log_login!(c, gateway, hotspot, now_ms, found.method, &found.login, mac, address, None, guest);
                 }
-                let grant_ends_ms = match (&found.grant, &new) {
-                    (Some(row), _) => found.ends_ms.or(row.ends_ms),
-                    (None, new) => new.as_ref().and_then(|new| new.ends_ms),
-                };
                 return Ok(Outcome::Admitted(AdmittedSession {
                     session: SessionId(session),
                     grant: GrantId(grant_id),
                     method: found.method,
                     login: found.login,
-                    ends_ms: [grant_ends_ms, session_ends_ms].into_iter().flatten().min(),
+                    ends_ms,
                     addresses,
                     took_mark: mark.is_some(),
                     ended: replaced,
@@ -312,11 +320,16 @@ impl Store {
             };
             let named = match &by {
                 By::Voucher { login, .. } => Some((Method::Voucher, login.clone())),
+                // A name alone leads to nobody who could have it erased.
+                By::Person(person) if known.is_none() && person.email.is_none() && person.mobile.is_none() => {
+                    let own = (person.login == person.identity).then(|| person.login.clone());
+                    Some((person.method, own.unwrap_or_default()))
+                }
                 By::Person(person) => Some((person.method, person.login.clone())),
                 By::Grace { .. } | By::Silent => None,
             };
             if let (Some((method, login)), Some(reason)) = (named, refused.reason()) {
-                log_login!(c, gateway, hotspot, now_ms, method, login, mac, address, Some(reason));
+                log_login!(c, gateway, hotspot, now_ms, method, login, mac, address, Some(reason), known);
             }
             Ok(Outcome::Refused(refused))
         })

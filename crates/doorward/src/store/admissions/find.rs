@@ -49,26 +49,30 @@ macro_rules! find {
     ($c:ident, $gateway:expr, $by:expr, $hotspot:expr, $at:expr, $now_ms:expr) => {
         'find: {
             Ok(match $by {
-                By::Voucher { voucher, grant, login, passcode, first_use_ends_ms } => {
+                By::Voucher { voucher, grant, login, passcode } => {
                     let grant = lock_grant!($c, $gateway, grant.0);
-                    let first_login: Option<Option<i64>> = sqlx::query_scalar(
-                        "SELECT first_login_ms FROM vouchers WHERE gateway_id = $1 AND id = $2 AND passcode = $3",
+                    // What counts is what stands now, not what stood when the passcode was compared.
+                    let terms: Option<(Option<i64>, String, bool)> = sqlx::query_as(
+                        "SELECT first_login_ms, valid_for, from_first_use FROM vouchers WHERE gateway_id = $1 AND id = $2 AND passcode = $3",
                     )
                     .bind($gateway)
                     .bind(voucher.0)
                     .bind(passcode.clone())
                     .fetch_optional(&mut *$c)
                     .await?;
-                    let (Some(grant), Some(first_login)) = (grant, first_login) else {
+                    let (Some(grant), Some((first_login, valid_for, from_first_use))) = (grant, terms) else {
                         break 'find Err(Refusal::Gone);
                     };
+                    let valid_for = ValidFor::parse(&valid_for);
+                    let valid_for = valid_for.ok_or_else(|| corrupt("vouchers", voucher.0)("valid_for"))?;
+                    let begins = from_first_use && first_login.is_none();
                     Found {
                         grant: Some(grant),
                         method: Method::Voucher,
                         login: login.clone(),
                         voucher: Some(voucher.0),
                         guest: None,
-                        ends_ms: first_use_ends_ms.filter(|_| first_login.is_none()),
+                        ends_ms: valid_for.duration_ms().filter(|_| begins).map(|lasts_ms| $now_ms.saturating_add(lasts_ms)),
                         silent: true,
                         takes_slots: false,
                     }

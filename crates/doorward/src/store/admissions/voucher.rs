@@ -4,7 +4,7 @@ use std::fmt;
 
 use doorward_policy::{
     guest::GrantId,
-    voucher::{Passcode, ValidFor, VoucherId},
+    voucher::{Passcode, VoucherId},
 };
 use sqlx::FromRow;
 
@@ -25,10 +25,6 @@ pub struct VoucherKey {
     pub sealed_passcode: Vec<u8>,
     /// The user name is a code that logs in alone.
     pub code_only: bool,
-    /// How long it is valid.
-    pub valid_for: ValidFor,
-    /// Time runs from the first login on.
-    pub from_first_use: bool,
 }
 
 impl fmt::Debug for VoucherKey {
@@ -45,8 +41,6 @@ struct KeyRow {
     username_folded: String,
     passcode: Vec<u8>,
     code_only: bool,
-    valid_for: String,
-    from_first_use: bool,
 }
 
 impl Store {
@@ -58,7 +52,7 @@ impl Store {
         let gateway = self.gateway();
         let row: Option<KeyRow> = on_reader!(self.db(), |c| {
             sqlx::query_as(
-                "SELECT id, grant_id, username, username_folded, passcode, code_only, valid_for, from_first_use
+                "SELECT id, grant_id, username, username_folded, passcode, code_only
                  FROM vouchers WHERE gateway_id = $1 AND username_folded = $2",
             )
             .bind(gateway)
@@ -67,7 +61,7 @@ impl Store {
             .await?
         });
         let Some(row) = row else { return Ok(None) };
-        let KeyRow { id, grant_id, username, username_folded, passcode, code_only, valid_for, from_first_use } = row;
+        let KeyRow { id, grant_id, username, username_folded, passcode, code_only } = row;
         let bad = corrupt("vouchers", id);
         let opened = open_passcode(self.key(), &username_folded, &passcode).ok_or_else(|| bad("passcode"))?;
         Ok(Some(VoucherKey {
@@ -77,8 +71,6 @@ impl Store {
             passcode: opened,
             sealed_passcode: passcode,
             code_only,
-            valid_for: ValidFor::parse(&valid_for).ok_or_else(|| bad("valid_for"))?,
-            from_first_use,
         }))
     }
 }

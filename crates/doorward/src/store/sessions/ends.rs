@@ -35,12 +35,15 @@ pub enum Whose {
     Device(HotspotId, Mac),
     /// Those by a grant.
     Grant(GrantId),
+    /// Those at a hotspot.
+    Hotspot(HotspotId),
     /// Those of a person.
     Guest(i64),
 }
 
 /// What belongs to the end of a session: nobody holds its addresses any more, and a device that left, was thrown out
-/// or has been online for as long as it may does not come back without a login, by whatever grant it has.
+/// or has been online for as long as it may does not come back without a login, by whatever grant it has. One whose grant was
+/// switched off may, once that is on again.
 macro_rules! after_end {
     ($c:ident, $session:expr, $hotspot:expr, $mac:expr, $reason:expr) => {
         sqlx::query("DELETE FROM session_addresses WHERE session_id = $1").bind($session).execute(&mut *$c).await?;
@@ -107,6 +110,7 @@ impl Store {
             let (condition, first, second) = match whose {
                 Whose::Device(hotspot, mac) => ("hotspot_id = $4 AND mac = $5", hotspot.0, mac.to_string()),
                 Whose::Grant(grant) => ("grant_id = $4 AND mac <> $5", grant.0, String::new()),
+                Whose::Hotspot(hotspot) => ("hotspot_id = $4 AND mac <> $5", hotspot.0, String::new()),
                 Whose::Guest(guest) => ("guest_id = $4 AND mac <> $5", guest, String::new()),
             };
             let sql = format!(
