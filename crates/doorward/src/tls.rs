@@ -204,7 +204,10 @@ mod tests {
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
         let described = describe(nothing, nothing, folder.path()).unwrap();
         assert_eq!((described.subject.as_str(), described.issuer.as_str()), ("CN=Doorward", "CN=Doorward"));
-        assert!(described.self_made && ["localhost", "127.0.0.1", "::1"].iter().all(|name| described.names.iter().any(|n| n == name)));
+        assert!(
+            described.self_made
+                && ["localhost", "127.0.0.1", "::1"].iter().all(|name| described.names.iter().any(|n| n == name))
+        );
         let days = (described.ends_ms - crate::clock::now_ms()) / 86_400_000;
         assert!((VALID_DAYS - 1..=VALID_DAYS).contains(&days), "{days}");
     }

@@ -21,8 +21,7 @@ use tokio::{
 use crate::{
     app::{self, App, system::Process},
     config::{self, Config, Portal},
-    control,
-    dhcp, dns,
+    control, dhcp, dns,
     hosts::Hosts,
     http::{self, HttpSettings},
     keeper, listen, meter, outbox, reconcile,

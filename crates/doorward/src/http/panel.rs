@@ -13,12 +13,14 @@ mod errors;
 mod events;
 mod form;
 mod guard;
+mod invalid;
 mod list;
 mod numbers;
 mod operators;
 mod profile;
 mod routes;
 mod seat;
+mod settings;
 mod sign_in;
 mod view;
 
@@ -59,6 +61,7 @@ fn declare(routes: Routes) -> Routes {
     let routes = audit::routes(routes);
     let routes = api_hashes::routes(routes);
     let routes = api_access::routes(routes);
+    let routes = settings::routes(routes);
     profile::routes(routes)
 }
 

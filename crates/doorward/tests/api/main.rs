@@ -31,6 +31,7 @@ mod otl_log;
 mod own_parts;
 mod panel;
 mod panel_api;
+mod panel_settings;
 mod port_forwards;
 mod routes;
 mod servers;

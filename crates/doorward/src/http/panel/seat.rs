@@ -23,11 +23,12 @@ use crate::{
     app::{
         Error,
         desk::{Denied, Desk, DeskError},
+        hotspots::HotspotError,
         operators::{PanelSessionId, Theme},
     },
     config::PublicUrl,
     hotspot_settings::Lang,
-    http::lang,
+    http::{HttpSettings, lang},
     words,
 };
 
@@ -64,7 +65,8 @@ impl From<Error> for Failure {
             | Error::ServerNotFound
             | Error::OperatorNotFound
             | Error::LinkNotFound
-            | Error::HashNotFound => Self::NotFound,
+            | Error::HashNotFound
+            | Error::Hotspot(HotspotError::NotFound) => Self::NotFound,
             error if errors::is_failure(&error) => {
                 errors::log(&error);
                 Self::Broken
@@ -182,7 +184,7 @@ impl Seat {
 
     /// Where programs on the LAN call the hotspot API.
     pub(super) fn api_endpoint(&self) -> String {
-        match self.panel.api_listen() {
+        match self.panel.settings().api_listen {
             None => format!("{}/api/", self.origin()),
             Some(address) if !address.ip().is_unspecified() && address.port() == 80 => match address.ip() {
                 IpAddr::V4(v4) => format!("http://{v4}/api/"),
@@ -194,6 +196,11 @@ impl Seat {
                 format!("http://{}:{}/api/", name.map_or(self.host.as_str(), |(name, _)| name), address.port())
             }
         }
+    }
+
+    /// What the configuration file says of the listeners.
+    pub(super) fn http_settings(&self) -> &HttpSettings {
+        self.panel.settings()
     }
 
     /// Whether only a part of a page is wanted.
