@@ -51,6 +51,8 @@ pub mod one_time_links;
 pub mod operators;
 mod pool;
 pub mod port_forwards;
+pub mod providers;
+pub mod senders;
 pub mod sign_in;
 pub mod social_login;
 pub mod system;

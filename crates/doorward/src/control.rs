@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use crate::app::App;
+pub use crate::app::system::Report;
 pub use forms::{HotspotForm, HotspotLine, LinkLine, VoucherForm, VoucherLine};
 pub use orders::Order;
 
@@ -31,37 +32,6 @@ const MOST_BYTES: u64 = 1 << 20;
 const WAIT: Duration = Duration::from_secs(30);
 /// Orders that are carried out at once; others wait.
 const MOST_AT_ONCE: usize = 8;
-
-/// What the gateway tells of itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Report {
-    /// Doorward's version.
-    pub version: String,
-    /// `OK` or `Loading (…)`.
-    pub state: String,
-    /// Process id.
-    pub pid: u32,
-    /// Seconds since the start.
-    pub uptime_s: u64,
-    /// What this kernel offers.
-    pub kernel: Vec<String>,
-    /// Interfaces that lead to the internet.
-    pub wans: Vec<String>,
-    /// Stored VPN servers.
-    pub servers: u64,
-    /// Stored accounts.
-    pub accounts: u64,
-    /// The last full pass: reason, age, time it took and what it did.
-    pub last_full_pass: Option<String>,
-    /// How long that took.
-    pub last_full_pass_ms: Option<u64>,
-    /// Full passes since the start.
-    pub full_passes: u64,
-    /// What the kernel refused and has not taken since.
-    pub failures: Vec<String>,
-    /// What guests asked the resolver since the start; empty: nothing.
-    pub names: String,
-}
 
 /// A line of an answer.
 #[derive(Debug, Serialize, Deserialize)]

@@ -288,6 +288,8 @@ pub struct GuestSettings {
     pub keep_logins_days: u16,
     /// Days that ended sessions are kept.
     pub keep_sessions_days: u16,
+    /// Days that the audit log of operators' changes is kept.
+    pub keep_audit_days: u16,
     /// How mail is sent; `None`: e-mail codes cannot be sent.
     pub mail: Option<Mail>,
     /// How SMS are sent; `None`: login by mobile is not offered.
@@ -304,6 +306,7 @@ impl Default for GuestSettings {
             keep_guests_days: 30,
             keep_logins_days: 30,
             keep_sessions_days: 30,
+            keep_audit_days: 365,
             mail: None,
             sms: None,
         }

@@ -13,7 +13,10 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::app::App;
+use crate::{
+    app::{App, system::Process},
+    tls,
+};
 
 mod auth;
 mod body;
@@ -54,6 +57,10 @@ pub struct HttpSettings {
     pub api_networks: Vec<IpNet>,
     /// Where the hotspot API answers without TLS, if it does: what its page shows to operators.
     pub api_listen: Option<SocketAddr>,
+    /// Which listener (`management`, `portal`) has which certificate.
+    pub certificates: Vec<(&'static str, tls::Described)>,
+    /// What the process knows of itself; `None` where there is no more than a router.
+    pub process: Option<Process>,
 }
 
 /// What handlers share.

@@ -245,7 +245,10 @@ impl Keeper {
 
     async fn prune(&self) -> Result<(), Error> {
         let settings = self.app.guest_settings();
-        Ok(self.store.prune_guest_records(&settings, now_ms()).await?)
+        self.store.prune_guest_records(&settings, now_ms()).await?;
+        self.app.prune_audit().await?;
+        self.app.prune_sessions().await?;
+        Ok(())
     }
 }
 

@@ -89,7 +89,8 @@ impl Message {
 
 /// Why a message was not sent. The text goes into the table and the log, so it names no recipient.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+#[expect(missing_docs, reason = "the text of each variant says it")]
+pub enum Error {
     #[error("mail is not set up")]
     NoMail,
     #[error("SMS are not set up")]
@@ -156,7 +157,10 @@ async fn round(app: &App, budget: &mut Budget) -> Duration {
 }
 
 async fn handle(app: &App, settings: &GuestSettings, message: &OutboxMessage) {
-    let sent = tokio::time::timeout(SEND_WAIT, send(settings, message)).await.unwrap_or(Err(Error::Slow));
+    let sent = match serde_json::from_slice(&message.message) {
+        Ok(message) => send(settings, message).await,
+        Err(_) => Err(Error::Message),
+    };
     let noted = match sent {
         Ok(()) => app.message_sent(message.id).await,
         Err(error) => {
@@ -172,14 +176,22 @@ async fn handle(app: &App, settings: &GuestSettings, message: &OutboxMessage) {
     }
 }
 
-async fn send(settings: &GuestSettings, message: &OutboxMessage) -> Result<(), Error> {
-    let message: Message = serde_json::from_slice(&message.message).map_err(|_| Error::Message)?;
-    match message {
-        Message::Mail { to, subject, text } => {
-            mail::send(settings.mail.as_ref().ok_or(Error::NoMail)?, &to, &subject, text).await
+/// Sends a message now, and once: what waits for nobody, such as a test.
+///
+/// # Errors
+/// It was not sent, or not within 20 seconds.
+pub async fn send(settings: &GuestSettings, message: Message) -> Result<(), Error> {
+    let sending = async {
+        match message {
+            Message::Mail { to, subject, text } => {
+                mail::send(settings.mail.as_ref().ok_or(Error::NoMail)?, &to, &subject, text).await
+            }
+            Message::Sms { number, text } => {
+                sms::send(settings.sms.as_ref().ok_or(Error::NoSms)?, &number, &text).await
+            }
         }
-        Message::Sms { number, text } => sms::send(settings.sms.as_ref().ok_or(Error::NoSms)?, &number, &text).await,
-    }
+    };
+    tokio::time::timeout(SEND_WAIT, sending).await.unwrap_or(Err(Error::Slow))
 }
 
 fn retry_ms(tries: i64) -> i64 {

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
+    net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,6 +14,7 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 /// A self-made certificate is valid this long; browsers refuse more than 825 days.
 const VALID_DAYS: i64 = 800;
@@ -59,11 +61,7 @@ pub fn install_provider() {
 /// # Errors
 /// Names the file that is at fault.
 pub fn server_config(certificate: &Path, key: &Path, state_dir: &Path) -> Result<Arc<ServerConfig>, Error> {
-    let (certificate, key) = if certificate.as_os_str().is_empty() {
-        self_made(state_dir)?
-    } else {
-        (certificate.to_owned(), key.to_owned())
-    };
+    let (certificate, key) = files(certificate, key, state_dir)?;
     let chain = CertificateDer::pem_file_iter(&certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .ok()
@@ -77,6 +75,72 @@ pub fn server_config(certificate: &Path, key: &Path, state_dir: &Path) -> Result
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The operator's files, or our own.
+fn files(certificate: &Path, key: &Path, state_dir: &Path) -> Result<(PathBuf, PathBuf), Error> {
+    match certificate.as_os_str().is_empty() {
+        true => self_made(state_dir),
+        false => Ok((certificate.to_owned(), key.to_owned())),
+    }
+}
+
+/// What a certificate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Its file.
+    pub path: PathBuf,
+    /// We made it: nobody else vouches for it.
+    pub self_made: bool,
+    /// Whose it is, as in `CN=gw.example.net`.
+    pub subject: String,
+    /// Who says so.
+    pub issuer: String,
+    /// DNS names and addresses that it is for.
+    pub names: Vec<String>,
+    /// Unix ms from which on nobody trusts it.
+    pub ends_ms: i64,
+}
+
+/// Reads the certificate that [`server_config`] would serve with.
+///
+/// # Errors
+/// As there.
+pub fn describe(certificate: &Path, key: &Path, state_dir: &Path) -> Result<Described, Error> {
+    let self_made = certificate.as_os_str().is_empty();
+    let (path, _) = files(certificate, key, state_dir)?;
+    let der = CertificateDer::from_pem_file(&path).ok();
+    let parsed = der.as_ref().and_then(|der| X509Certificate::from_der(der).ok());
+    let Some((_, parsed)) = parsed else { return Err(Error::Pem { path, what: "certificate" }) };
+    let names = parsed.subject_alternative_name().ok().flatten();
+    let names = names.map(|names| names.value.general_names.iter().filter_map(name).collect());
+    Ok(Described {
+        path,
+        self_made,
+        subject: parsed.subject().to_string(),
+        issuer: parsed.issuer().to_string(),
+        names: names.unwrap_or_default(),
+        ends_ms: parsed.validity().not_after.timestamp().saturating_mul(1000),
+    })
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+            16 => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+            _ => None,
+        },
+        GeneralName::OtherName(..)
+        | GeneralName::RFC822Name(_)
+        | GeneralName::X400Address(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EDIPartyName(_)
+        | GeneralName::URI(_)
+        | GeneralName::RegisteredID(_)
+        | GeneralName::Invalid(..) => None,
+    }
 }
 
 fn self_made(state_dir: &Path) -> Result<(PathBuf, PathBuf), Error> {
@@ -138,6 +202,14 @@ mod tests {
         server_config(nothing, nothing, folder.path()).unwrap();
         assert_eq!(fs::read(&key).unwrap(), first);
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        let described = describe(nothing, nothing, folder.path()).unwrap();
+        assert_eq!((described.subject.as_str(), described.issuer.as_str()), ("CN=Doorward", "CN=Doorward"));
+        assert!(
+            described.self_made
+                && ["localhost", "127.0.0.1", "::1"].iter().all(|name| described.names.iter().any(|n| n == name))
+        );
+        let days = (described.ends_ms - crate::clock::now_ms()) / 86_400_000;
+        assert!((VALID_DAYS - 1..=VALID_DAYS).contains(&days), "{days}");
     }
 
     #[test]
@@ -147,5 +219,6 @@ mod tests {
         fs::write(&path, "nonsense").unwrap();
         let error = server_config(&path, &path, folder.path()).unwrap_err().to_string();
         assert!(error.contains("mine.pem") && error.contains("certificate"), "{error}");
+        assert_eq!(describe(&path, &path, folder.path()).unwrap_err().to_string(), error);
     }
 }

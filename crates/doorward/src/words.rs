@@ -28,6 +28,12 @@ pub fn text(lang: Lang, name: &str) -> String {
     LOCALES.lookup(identifier(lang), name)
 }
 
+/// Our own text of that name, if there is one.
+#[must_use]
+pub fn find(lang: Lang, name: &str) -> Option<String> {
+    LOCALES.try_lookup(identifier(lang), name)
+}
+
 /// Our own text of that name, with values for its variables.
 #[must_use]
 pub fn fill(lang: Lang, name: &str, values: &[(&'static str, &str)]) -> String {

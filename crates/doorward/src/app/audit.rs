@@ -1,8 +1,11 @@
 //! The audit log.
 
-use super::{App, Error};
+use super::{App, Error, now_ms};
+use crate::store;
 
 pub use crate::store::{AuditRecord, AuditSort, Paging, SortColumn};
+
+const DAY_MS: i64 = 86_400_000;
 
 impl App {
     /// A page of the audit log, and how many lines the search finds.
@@ -13,5 +16,14 @@ impl App {
         let rows = self.store().audit_page(paging).await.map_err(Error::Store)?;
         let total = self.store().count_audit(&paging.search).await.map_err(Error::Store)?;
         Ok((rows, total))
+    }
+
+    /// Deletes lines that are older than the settings say.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn prune_audit(&self) -> Result<u64, store::Error> {
+        let keep_ms = i64::from(self.guest_settings().keep_audit_days) * DAY_MS;
+        self.store().prune_audit(now_ms().saturating_sub(keep_ms)).await
     }
 }

@@ -159,6 +159,13 @@ pub enum Error {
     #[error(transparent)]
     Hotspot(#[from] HotspotError),
 
+    #[error("a secret is kept for where it was given; give it again")]
+    SecretAgain,
+    #[error("not somebody to send a test to")]
+    TestRecipient,
+    #[error("the test could not be sent: {0}")]
+    Unsent(String),
+
     #[error("the settings cannot be: {0}")]
     Settings(#[from] Invalid),
 

@@ -22,8 +22,26 @@ impl App {
     /// # Errors
     /// [`Error::Settings`]; the store failed.
     pub async fn set_guest_settings(&self, settings: GuestSettings) -> Result<(), Error> {
-        settings.check()?;
-        self.change_guest_config(move |config| config.settings = settings).await
+        self.edit_guest_settings(move |stored| {
+            *stored = settings;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes some of the settings; what others change meanwhile is not lost.
+    ///
+    /// # Errors
+    /// What `edit` refuses; [`Error::Settings`]; the store failed.
+    pub async fn edit_guest_settings(
+        &self,
+        edit: impl FnOnce(&mut GuestSettings) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        self.change_guest_config(move |config| {
+            edit(&mut config.settings)?;
+            Ok(config.settings.check()?)
+        })
+        .await
     }
 
     /// Which methods of the hotspot API are switched on. Costs no query.
@@ -37,7 +55,11 @@ impl App {
     /// # Errors
     /// The store failed.
     pub async fn set_api_switches(&self, switches: ApiSwitches) -> Result<(), Error> {
-        self.change_guest_config(move |config| config.switches = switches).await
+        self.change_guest_config(move |config| {
+            config.switches = switches;
+            Ok(())
+        })
+        .await
     }
 
     /// The key of the hotspot API. Costs no query.
@@ -53,7 +75,11 @@ impl App {
     pub async fn renew_api_key(&self) -> Result<ApiKey, Error> {
         let key = ApiKey::generate().map_err(no_random)?;
         let new = key.clone();
-        self.change_guest_config(move |config| config.key = new).await?;
+        self.change_guest_config(move |config| {
+            config.key = new;
+            Ok(())
+        })
+        .await?;
         Ok(key)
     }
 
@@ -61,12 +87,15 @@ impl App {
         Arc::clone(&self.0.guest_config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn change_guest_config(&self, change: impl FnOnce(&mut GuestConfig) + Send + 'static) -> Result<(), Error> {
+    async fn change_guest_config(
+        &self,
+        change: impl FnOnce(&mut GuestConfig) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
         let app = self.clone();
         self.finish(async move {
             let _one_at_a_time = app.0.guest_config_edit.lock().await;
             let mut config = app.guest_config().as_ref().clone();
-            change(&mut config);
+            change(&mut config)?;
             app.store().set_guest_config(&config).await.map_err(Error::Store)?;
             *app.0.guest_config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
             Ok(())

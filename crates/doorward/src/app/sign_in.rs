@@ -220,10 +220,9 @@ impl App {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn prune_sessions(&self) -> Result<u64, Error> {
+    pub async fn prune_sessions(&self) -> Result<u64, store::Error> {
         let now = now_ms();
-        let pruned = self.store().prune_panel_sessions(now.saturating_sub(LIFE_MS), now.saturating_sub(IDLE_MS));
-        pruned.await.map_err(Error::Store)
+        self.store().prune_panel_sessions(now.saturating_sub(LIFE_MS), now.saturating_sub(IDLE_MS)).await
     }
 
     /// Hashes a password that a person chose for an operator.

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use super::{App, Error, Given};
 mod machine;
 mod pulse;
+mod report;
 
 pub use self::{
     machine::{Machine, WireguardVersions},
     pulse::Pulse,
+    report::{Process, Report},
 };
 pub use crate::store::VpnSettings;
 

@@ -19,10 +19,9 @@ use tokio::{
 };
 
 use crate::{
-    app::{self, App},
+    app::{self, App, system::Process},
     config::{self, Config, Portal},
-    control::{self, Report},
-    dhcp, dns,
+    control, dhcp, dns,
     hosts::Hosts,
     http::{self, HttpSettings},
     keeper, listen, meter, outbox, reconcile,
@@ -60,26 +59,24 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let hosts = Hosts::default();
     let app = App::open(store.clone(), reconcile.clone(), meter, hosts, settings).await.context("database")?;
 
-    let http_settings = HttpSettings {
-        trusted_proxies: config.management.trusted_proxies.clone(),
-        v1_status_200: config.management.v1_status_200,
-        api_networks: config.management.api_networks.clone(),
-        api_listen: config.management.api_listen.iter().chain(&config.management.plain_listen).next().copied(),
-    };
     // No listener opens before the rules stand that keep it from those who may not reach it.
     if tokio::time::timeout(GUARD_WAIT, reconcile.guarded()).await.is_err() {
         bail!("the firewall's skeleton does not stand after {} s", GUARD_WAIT.as_secs());
     }
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let guests = open_hotspots(&config, &app, &store, &reconcile, stopped)?;
-    let router = http::router(app.clone(), http_settings);
+    let process = Process { started, kernel: probe, names: guests.names };
+    let router = http::router(app.clone(), http_settings(&config, process.clone())?);
     let server = axum_server::Handle::new();
     let local_api = http::local_api_router(app.clone(), &config.management.api_networks);
     let mut listeners = listen::open(&config.management, &config.state_dir, router, local_api, &server)?;
 
     let report = {
-        let (store, reconcile, names) = (store.clone(), reconcile.clone(), guests.names);
-        move || report(store.clone(), reconcile.clone(), names.read(), probe.clone(), started)
+        let app = app.clone();
+        move || {
+            let (app, process) = (app.clone(), process.clone());
+            async move { app.report(&process).await }
+        }
     };
     let state_dir = config.state_dir.clone();
     let operations = app.clone();
@@ -202,6 +199,26 @@ pub(super) fn linux_config(config: &Config) -> anyhow::Result<LinuxConfig> {
     })
 }
 
+fn http_settings(config: &Config, process: Process) -> Result<HttpSettings, tls::Error> {
+    let (management, portal) = (&config.management, &config.portal);
+    let mut certificates = Vec::new();
+    if !management.listen.is_empty() {
+        let described = tls::describe(&management.tls_certificate, &management.tls_key, &config.state_dir)?;
+        certificates.push(("management", described));
+    }
+    if !portal.tls_certificate.as_os_str().is_empty() {
+        certificates.push(("portal", tls::describe(&portal.tls_certificate, &portal.tls_key, &config.state_dir)?));
+    }
+    Ok(HttpSettings {
+        trusted_proxies: management.trusted_proxies.clone(),
+        v1_status_200: management.v1_status_200,
+        api_networks: management.api_networks.clone(),
+        api_listen: management.api_listen.iter().chain(&management.plain_listen).next().copied(),
+        certificates,
+        process: Some(process),
+    })
+}
+
 fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> Result<app::Settings, config::Error> {
     let management = &config.management;
     let listeners = management.listen.iter().chain(&management.plain_listen).chain(&management.api_listen);
@@ -215,34 +232,6 @@ fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> Result<app::Settin
         portal_tls: !config.portal.tls_certificate.as_os_str().is_empty(),
         public_url: config.public_url()?,
     })
-}
-
-async fn report(
-    store: crate::store::Store,
-    reconcile: reconcile::Handle,
-    names: dns::Counts,
-    kernel: Vec<String>,
-    started: Instant,
-) -> Report {
-    let status = reconcile.state();
-    let last_full_pass = status.last_full.as_ref().map(|pass| {
-        format!("{} ({} s ago, took {} ms): {pass}", pass.reason, pass.ended.elapsed().as_secs(), pass.took.as_millis())
-    });
-    Report {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        state: status.to_string(),
-        pid: std::process::id(),
-        uptime_s: started.elapsed().as_secs(),
-        kernel,
-        wans: reconcile.host().wans.iter().map(ToString::to_string).collect(),
-        servers: store.count_servers().await.unwrap_or(0),
-        accounts: store.count_accounts().await.unwrap_or(0),
-        last_full_pass_ms: status.last_full.as_ref().and_then(|pass| u64::try_from(pass.took.as_millis()).ok()),
-        full_passes: status.full_passes,
-        last_full_pass,
-        failures: status.failures,
-        names: if names == dns::Counts::default() { String::new() } else { names.to_string() },
-    }
 }
 
 fn notify(state: sd_notify::NotifyState<'_>) {

@@ -123,7 +123,13 @@ impl From<app::Error> for Refusal {
             | E::OwnRole
             | E::LastAdmin
             | E::SecondFactor => return internal(&error),
-            E::Settings(_) | E::Store(_) | E::Kernel(_) | E::Failed(_) => return internal(&error),
+            E::SecretAgain
+            | E::TestRecipient
+            | E::Unsent(_)
+            | E::Settings(_)
+            | E::Store(_)
+            | E::Kernel(_)
+            | E::Failed(_) => return internal(&error),
         };
         refusal(status, text)
     }

@@ -15,6 +15,7 @@ mod events;
 mod form;
 mod guard;
 mod links;
+mod invalid;
 mod list;
 mod live;
 mod logins;
@@ -26,6 +27,7 @@ mod profile;
 mod routes;
 mod seat;
 mod servers;
+mod settings;
 mod sign_in;
 mod values;
 mod view;
@@ -75,6 +77,7 @@ fn declare(routes: Routes) -> Routes {
     let routes = audit::routes(routes);
     let routes = api_hashes::routes(routes);
     let routes = api_access::routes(routes);
+    let routes = settings::routes(routes);
     profile::routes(routes)
 }
 

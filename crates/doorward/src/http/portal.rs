@@ -37,6 +37,7 @@ use tokio::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub(in crate::http) use self::social::BACK_PATH as SOCIAL_BACK_PATH;
 pub use self::{
     form::{Bad, Form},
     listener::Arrival,

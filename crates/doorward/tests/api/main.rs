@@ -34,6 +34,7 @@ mod panel_api;
 mod panel_guests;
 mod panel_vouchers;
 mod panel_vpn;
+mod panel_settings;
 mod port_forwards;
 mod routes;
 mod servers;

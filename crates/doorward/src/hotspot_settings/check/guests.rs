@@ -21,6 +21,7 @@ impl GuestSettings {
             ("keep_guests_days", self.keep_guests_days),
             ("keep_logins_days", self.keep_logins_days),
             ("keep_sessions_days", self.keep_sessions_days),
+            ("keep_audit_days", self.keep_audit_days),
         ];
         days.into_iter().try_for_each(|(name, days)| require((1..=3660).contains(&days), name, Why::Range))?;
         self.mail.as_ref().map_or(Ok(()), Mail::check)?;
@@ -108,10 +109,11 @@ mod tests {
     fn good_settings_of_guests_pass_and_bad_ones_are_named() {
         assert_eq!(GuestSettings::default().check(), Ok(()));
         assert_eq!(guests().check(), Ok(()));
-        let cases: [Case<GuestSettings>; 12] = [
+        let cases: [Case<GuestSettings>; 13] = [
             (|s| s.voucher_valid_for = "24 hours".to_owned(), "voucher_valid_for", Why::ValidFor),
             (|s| s.voucher_devices = 0, "voucher_devices", Why::Range),
             (|s| s.keep_logins_days = 0, "keep_logins_days", Why::Range),
+            (|s| s.keep_audit_days = 3661, "keep_audit_days", Why::Range),
             (|s| s.mail.as_mut().unwrap().host = "a\r\nb".to_owned(), "mail.host", Why::HostName),
             (|s| s.mail.as_mut().unwrap().from = "nobody".to_owned(), "mail.from", Why::MailAddress),
             (|s| s.sms.as_mut().unwrap().method = "PUT".to_owned(), "sms.method", Why::HttpMethod),

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use super::invalid;
 use crate::{app::Error, hotspot_settings::Lang, words};
 
 /// Whether it is no refusal but a failure of ours, whose cause goes to the log and not to the page.
@@ -22,6 +23,12 @@ pub(super) fn log(error: &Error) {
 
 /// What was wrong, and what to do. Where there is no text of that refusal yet, the operation's own word.
 pub(super) fn text(lang: Lang, error: &Error) -> String {
+    if let Error::Settings(invalid) = error {
+        return invalid::text(lang, invalid);
+    }
+    if let Error::Unsent(why) = error {
+        return words::fill(lang, "error-unsent", &[("why", why)]);
+    }
     match name(error) {
         Some(name) => words::text(lang, name),
         None => error.to_string(),
@@ -89,6 +96,11 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::LinkUses => "error-vpn-link-uses",
         Error::LinkDays => "error-vpn-link-days",
         Error::Loading => "error-vpn-loading",
+        Error::StatisticsFrequency => "error-statistics-frequency",
+        Error::StatisticsHistory => "error-statistics-history",
+        Error::HandshakeUptime => "error-handshake-uptime",
+        Error::SecretAgain => "error-secret-again",
+        Error::TestRecipient => "error-test-recipient",
         _ => return None,
     })
 }

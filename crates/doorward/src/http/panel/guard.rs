@@ -1,9 +1,6 @@
 //! What a request meets before its handler: where it comes from, whose it is, whether it was forged, whether it may.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::{Body, to_bytes},
@@ -12,7 +9,6 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Redirect, Response},
 };
-use ipnet::IpNet;
 use subtle::ConstantTimeEq as _;
 
 use super::{
@@ -44,8 +40,7 @@ pub(super) struct Panel(Arc<Shared>);
 
 struct Shared {
     app: App,
-    trusted_proxies: Vec<IpNet>,
-    api_listen: Option<SocketAddr>,
+    settings: HttpSettings,
     flashes: Flashes,
     drafts: Drafts,
     publisher: Publisher,
@@ -54,9 +49,8 @@ struct Shared {
 impl Panel {
     pub(super) fn new(app: App, settings: &HttpSettings) -> Self {
         let publisher = Publisher::new(app.clone());
-        let trusted_proxies = settings.trusted_proxies.clone();
-        let (api_listen, flashes, drafts) = (settings.api_listen, Flashes::default(), Drafts::default());
-        Self(Arc::new(Shared { app, trusted_proxies, api_listen, flashes, drafts, publisher }))
+        let (flashes, drafts) = (Flashes::default(), Drafts::default());
+        Self(Arc::new(Shared { app, settings: settings.clone(), flashes, drafts, publisher }))
     }
 
     /// The operations, for the pages that let people in. All others have a desk (`tests/walls.rs`).
@@ -64,9 +58,9 @@ impl Panel {
         &self.0.app
     }
 
-    /// Where the hotspot API answers without TLS.
-    pub(super) fn api_listen(&self) -> Option<SocketAddr> {
-        self.0.api_listen
+    /// What the configuration file says of the listeners.
+    pub(super) fn settings(&self) -> &HttpSettings {
+        &self.0.settings
     }
 
     pub(super) fn flashes(&self) -> &Flashes {
@@ -140,7 +134,7 @@ pub(super) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
 
 fn source_of(panel: &Panel, request: &Request) -> Option<IpAddr> {
     let connection = peer(request)?.ip();
-    let source = source::of(connection, request.headers(), &panel.0.trusted_proxies);
+    let source = source::of(connection, request.headers(), &panel.0.settings.trusted_proxies);
     Some(source.unwrap_or(connection).to_canonical())
 }
 

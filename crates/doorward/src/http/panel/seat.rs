@@ -28,7 +28,7 @@ use crate::{
     },
     config::PublicUrl,
     hotspot_settings::Lang,
-    http::lang,
+    http::{HttpSettings, lang},
     words,
 };
 
@@ -186,7 +186,7 @@ impl Seat {
 
     /// Where programs on the LAN call the hotspot API.
     pub(super) fn api_endpoint(&self) -> String {
-        match self.panel.api_listen() {
+        match self.panel.settings().api_listen {
             None => format!("{}/api/", self.origin()),
             Some(address) if !address.ip().is_unspecified() && address.port() == 80 => match address.ip() {
                 IpAddr::V4(v4) => format!("http://{v4}/api/"),
@@ -198,6 +198,11 @@ impl Seat {
                 format!("http://{}:{}/api/", name.map_or(self.host.as_str(), |(name, _)| name), address.port())
             }
         }
+    }
+
+    /// What the configuration file says of the listeners.
+    pub(super) fn http_settings(&self) -> &HttpSettings {
+        self.panel.settings()
     }
 
     /// Whether only a part of a page is wanted.

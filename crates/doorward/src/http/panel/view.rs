@@ -27,6 +27,7 @@ const MENU: &[(Module, &str, &str, &str)] = &[
     (Module::Audit, "/audit", "history", "menu-audit"),
     (Module::AccessHashes, "/api-hashes", "key", "menu-api-hashes"),
     (Module::ApiAccess, "/api-access", "api", "menu-api-access"),
+    (Module::Settings, "/settings", "settings", "menu-settings"),
     (Module::Profile, "/profile", "fingerprint", "menu-profile"),
 ];
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{app::social_login::SocialDenied, words};
 
 /// Where the provider sends the browser back to; operators register it there.
-pub(super) const BACK_PATH: &str = "/login/facebook/back";
+pub(in crate::http) const BACK_PATH: &str = "/login/facebook/back";
 
 /// Leads to the provider: by a page, as a form must not lead to another site (`form-action`).
 pub(super) async fn start(State(site): State<Site>, visit: Visit, request: Request) -> Response {
