@@ -223,8 +223,8 @@ async fn every_change_is_noted(database: Database) {
     let gateway = Gateway::start(database).await;
     let root = Browser::new(&gateway, "root", Role::Admin).await;
     let new = [("name", "anna"), ("role", "viewer"), ("password", PASSWORD), ("again", PASSWORD)];
-    assert!(root.done("/operators/new", &new).await.text.contains("anna was created"));
-    assert_eq!(root.post("/operators/new", &new).await.status, StatusCode::UNPROCESSABLE_ENTITY, "twice");
+    assert!(root.done("/operators/+new", &new).await.text.contains("anna was created"));
+    assert_eq!(root.post("/operators/+new", &new).await.status, StatusCode::UNPROCESSABLE_ENTITY, "twice");
     root.done("/operators/anna", &[("role", "operator"), ("enabled", "1")]).await;
     root.done("/operators/anna/password", &[("password", "some other password")]).await;
     root.done("/operators/anna/delete", &[]).await;

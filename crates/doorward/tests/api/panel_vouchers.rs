@@ -30,7 +30,7 @@ async fn one_is_made_and_printed_in_two_steps(database: Database) {
     let gateway = Gateway::start(database).await;
     let desk = Browser::new(&gateway, "desk", Role::VoucherManager).await;
     assert!(desk.get("/vouchers").await.text.contains("There are no vouchers yet"));
-    let form = desk.get("/vouchers/new").await.text;
+    let form = desk.get("/vouchers/+new").await.text;
     assert!(form.contains("value=\"1 day\" selected"), "the preset: {form}");
     let wish = with(&[
         ("count", "1"),
@@ -41,7 +41,7 @@ async fn one_is_made_and_printed_in_two_steps(database: Database) {
         ("down", "100"),
         ("note", "VIP"),
     ]);
-    let page = desk.done("/vouchers/new", &wish).await;
+    let page = desk.done("/vouchers/+new", &wish).await;
     for text in ["room-12", "sesame", "Ann", "1 day from the first login", "100 MB", "1 voucher"] {
         assert!(page.text.contains(text), "{text}: {}", page.text);
     }
@@ -53,8 +53,8 @@ async fn one_is_made_and_printed_in_two_steps(database: Database) {
     assert!(desk.get("/vouchers.csv").await.text.contains("\"room-12\",\"sesame\""));
     let viewer = Browser::new(&gateway, "eve", Role::Viewer).await;
     assert!(viewer.get("/vouchers.csv").await.text.contains("\"room-12\",\"\""));
-    assert!(!viewer.get("/vouchers/room-12").await.text.contains("sesame"));
-    assert_eq!(viewer.get("/vouchers/print?name=room-12").await.status, StatusCode::FORBIDDEN);
+    assert!(!viewer.get("/voucher/room-12").await.text.contains("sesame"));
+    assert_eq!(viewer.get("/vouchers/+print?name=room-12").await.status, StatusCode::FORBIDDEN);
 }
 
 async fn a_thousand_are_made_once(database: Database) {
@@ -62,12 +62,12 @@ async fn a_thousand_are_made_once(database: Database) {
     let desk = Browser::new(&gateway, "desk", Role::VoucherManager).await;
     let ticket = "a".repeat(32);
     let wish = with(&[("count", "1000"), ("kind", "code"), ("note", "batch 7"), ("ticket", &ticket)]);
-    let (one, two) = (desk.post("/vouchers/new", &wish).await, desk.post("/vouchers/new", &wish).await);
+    let (one, two) = (desk.post("/vouchers/+new", &wish).await, desk.post("/vouchers/+new", &wish).await);
     assert_eq!(one.status, StatusCode::SEE_OTHER, "{one:?}");
     assert_eq!(one.headers["location"], two.headers["location"], "pressed twice");
     assert_eq!(all(&gateway).await.len(), 1000);
     let other = with(&[("count", "2"), ("kind", "code"), ("ticket", &ticket)]);
-    assert_eq!(desk.post("/vouchers/new", &other).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(desk.post("/vouchers/+new", &other).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     let sheet = desk.get(one.headers["location"].to_str().unwrap()).await.text;
     assert_eq!(sheet.matches("class=\"voucher-card\"").count(), 1000);
     assert!(sheet.contains("1,000 vouchers"));
@@ -97,15 +97,15 @@ async fn forms_that_are_refused_keep_what_was_typed(database: Database) {
         (&[("count", "1"), ("kind", "login"), ("username", "a b")], "without spaces"),
     ] {
         let typed = with(pairs);
-        let answer = desk.post("/vouchers/new", &typed).await;
+        let answer = desk.post("/vouchers/+new", &typed).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{pairs:?}");
         assert!(answer.text.contains(word), "{pairs:?}: {}", answer.text);
         let last = typed.last().unwrap().1;
         assert!(answer.text.contains(last) || last == "3 weeks", "{pairs:?}");
     }
     assert!(all(&gateway).await.is_empty());
-    assert_eq!(desk.get("/vouchers/nobody").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(desk.post("/vouchers/nobody", TERMS).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(desk.get("/voucher/nobody").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(desk.post("/voucher/nobody", TERMS).await.status, StatusCode::NOT_FOUND);
 }
 
 async fn a_voucher_is_edited_extended_switched_and_deleted(database: Database) {
@@ -119,9 +119,9 @@ async fn a_voucher_is_edited_extended_switched_and_deleted(database: Database) {
         ("starts", "moment"),
         ("devices", "1"),
     ];
-    desk.done("/vouchers/new", &wish).await;
+    desk.done("/vouchers/+new", &wish).await;
     let before = all(&gateway).await.remove(0);
-    let page = desk.get("/vouchers/r%2F1").await;
+    let page = desk.get("/voucher/r%2F1").await;
     assert_eq!(page.status, StatusCode::OK);
     // Sent back as it is, nothing of the time changes.
     let from = page.text.split("name=\"valid_from\" type=\"datetime-local\" step=\"1\" value=\"").nth(1).unwrap();
@@ -134,21 +134,21 @@ async fn a_voucher_is_edited_extended_switched_and_deleted(database: Database) {
         ("note", "x"),
         ("fullname", "Bo"),
     ];
-    let page = desk.done("/vouchers/r%2F1", &same).await;
+    let page = desk.done("/voucher/r%2F1", &same).await;
     assert!(page.text.contains("was saved") && page.text.contains("It is in effect"), "{}", page.text);
     let after = all(&gateway).await.remove(0);
     assert_eq!((after.ends_ms, after.terms.devices, after.fullname.as_str()), (before.ends_ms, 3, "Bo"));
     assert_eq!(after.passcode, before.passcode, "empty: unchanged");
-    desk.done("/vouchers/r%2F1/extend", &[("by", "2 days")]).await;
+    desk.done("/voucher/r%2F1/extend", &[("by", "2 days")]).await;
     assert_eq!(all(&gateway).await[0].ends_ms, before.ends_ms.map(|ms| ms + 2 * 86_400_000));
-    desk.done("/vouchers/r%2F1/switch", &[("enabled", "0")]).await;
+    desk.done("/voucher/r%2F1/switch", &[("enabled", "0")]).await;
     assert!(!all(&gateway).await[0].enabled && desk.get("/vouchers?status=disabled").await.text.contains("r/1"));
-    desk.done("/vouchers/r%2F1/switch", &[("enabled", "1")]).await;
+    desk.done("/voucher/r%2F1/switch", &[("enabled", "1")]).await;
     assert!(all(&gateway).await[0].enabled);
-    let refused = desk.post("/vouchers/r%2F1/extend", &[("by", "always")]).await;
-    assert_eq!(refused.headers["location"], "/vouchers/r%2F1");
-    assert!(desk.get("/vouchers/r%2F1").await.text.contains("These values do not go together"));
-    desk.done("/vouchers/r%2F1/delete", &[]).await;
+    let refused = desk.post("/voucher/r%2F1/extend", &[("by", "always")]).await;
+    assert_eq!(refused.headers["location"], "/voucher/r%2F1");
+    assert!(desk.get("/voucher/r%2F1").await.text.contains("These values do not go together"));
+    desk.done("/voucher/r%2F1/delete", &[]).await;
     assert!(all(&gateway).await.is_empty());
     let root = Browser::new(&gateway, "root", Role::Admin).await;
     let log = root.get("/audit").await.text;
@@ -161,35 +161,35 @@ async fn a_voucher_is_edited_extended_switched_and_deleted(database: Database) {
 async fn several_at_once(database: Database) {
     let gateway = Gateway::start(database).await;
     let desk = Browser::new(&gateway, "desk", Role::VoucherManager).await;
-    desk.done("/vouchers/new", &with(&[("count", "5"), ("kind", "code")])).await;
+    desk.done("/vouchers/+new", &with(&[("count", "5"), ("kind", "code")])).await;
     let names: Vec<String> = all(&gateway).await.into_iter().map(|voucher| voucher.username).collect();
     let chosen = |action| -> Vec<(&str, &str)> {
         names[..2].iter().map(|n| ("name", n.as_str())).chain([("action", action)]).collect()
     };
-    assert!(desk.done("/vouchers/bulk", &chosen("disable")).await.text.contains("Done: 2."));
+    assert!(desk.done("/vouchers/+bulk", &chosen("disable")).await.text.contains("Done: 2."));
     assert_eq!(all(&gateway).await.iter().filter(|voucher| !voucher.enabled).count(), 2);
     let mut extend = chosen("extend");
     extend.push(("by", "1 day"));
     // Their time begins with the first login, so there is no end to move.
-    assert!(desk.done("/vouchers/bulk", &extend).await.text.contains("Not possible: 2"));
-    let print = desk.post("/vouchers/bulk", &chosen("print")).await;
+    assert!(desk.done("/vouchers/+bulk", &extend).await.text.contains("Not possible: 2"));
+    let print = desk.post("/vouchers/+bulk", &chosen("print")).await;
     let sheet = desk.get(print.headers["location"].to_str().unwrap()).await.text;
     assert_eq!(sheet.matches("class=\"voucher-card\"").count(), 2);
-    assert!(desk.done("/vouchers/bulk", &chosen("delete")).await.text.contains("Done: 2."));
+    assert!(desk.done("/vouchers/+bulk", &chosen("delete")).await.text.contains("Done: 2."));
     assert_eq!(all(&gateway).await.len(), 3);
-    assert!(desk.done("/vouchers/bulk", &[("action", "delete")]).await.text.contains("Choose vouchers first"));
-    assert_eq!(desk.post("/vouchers/bulk", &[("action", "burn")]).await.status, StatusCode::BAD_REQUEST);
+    assert!(desk.done("/vouchers/+bulk", &[("action", "delete")]).await.text.contains("Choose vouchers first"));
+    assert_eq!(desk.post("/vouchers/+bulk", &[("action", "burn")]).await.status, StatusCode::BAD_REQUEST);
 }
 
 async fn unused_ones_are_counted_then_deleted(database: Database) {
     let gateway = Gateway::start(database).await;
     let desk = Browser::new(&gateway, "desk", Role::VoucherManager).await;
-    desk.done("/vouchers/new", &with(&[("count", "3"), ("kind", "code"), ("note", "old")])).await;
-    desk.done("/vouchers/new", &with(&[("count", "2"), ("kind", "code")])).await;
-    assert!(desk.get("/vouchers/unused?note=old").await.text.contains("3 unused vouchers would be deleted"));
-    assert!(desk.get("/vouchers/unused?days=1").await.text.contains("0 unused vouchers"));
-    assert!(desk.get("/vouchers/unused?days=x").await.text.contains("Days are a number"));
-    assert!(desk.done("/vouchers/unused", &[("note", "old"), ("days", "")]).await.text.contains("Deleted: 3"));
+    desk.done("/vouchers/+new", &with(&[("count", "3"), ("kind", "code"), ("note", "old")])).await;
+    desk.done("/vouchers/+new", &with(&[("count", "2"), ("kind", "code")])).await;
+    assert!(desk.get("/vouchers/+unused?note=old").await.text.contains("3 unused vouchers would be deleted"));
+    assert!(desk.get("/vouchers/+unused?days=1").await.text.contains("0 unused vouchers"));
+    assert!(desk.get("/vouchers/+unused?days=x").await.text.contains("Days are a number"));
+    assert!(desk.done("/vouchers/+unused", &[("note", "old"), ("days", "")]).await.text.contains("Deleted: 3"));
     assert_eq!(all(&gateway).await.len(), 2);
 }
 
@@ -200,15 +200,15 @@ async fn texts_of_people_are_texts(database: Database) {
     for note in [evil, "=1+1", "@cmd", "-2"] {
         let wish =
             with(&[("count", "1"), ("kind", "login"), ("username", "<b>\"x'"), ("note", note), ("fullname", note)]);
-        let page = desk.done("/vouchers/new", &wish).await.text;
+        let page = desk.done("/vouchers/+new", &wish).await.text;
         assert!(!page.contains("<script>alert") && !page.contains("<b>"), "{page}");
-        for path in ["/vouchers", "/vouchers/%3Cb%3E%22x%27", "/audit"] {
+        for path in ["/vouchers", "/voucher/%3Cb%3E%22x%27", "/audit"] {
             let page = desk.get(path).await.text;
             assert!(!page.contains("<script>alert") && !page.contains("<b>\""), "{path}: {page}");
         }
         let csv = desk.get("/vouchers.csv").await.text;
         let guarded = format!("\"{}{}\"", if note == evil { "" } else { "'" }, note.replace('"', "\"\""));
         assert!(csv.contains(&guarded), "{guarded}: {csv}");
-        desk.done("/vouchers/%3Cb%3E%22x%27/delete", &[]).await;
+        desk.done("/voucher/%3Cb%3E%22x%27/delete", &[]).await;
     }
 }

@@ -20,6 +20,7 @@ mod kills;
 mod lab;
 mod many;
 mod otl;
+mod panel;
 mod reach;
 mod shaping;
 mod swarm;

@@ -37,7 +37,7 @@ fn a_link_connects_a_client_once() {
 }
 
 /// Status and body of a request that a client makes beside its tunnel.
-fn fetch(client: &Client, request: &str) -> (u16, String) {
+pub fn fetch(client: &Client, request: &str) -> (u16, String) {
     let line = format!("curl --silent --show-error --insecure --max-time 10 --write-out \\n%{{http_code}} {request}");
     let output = client.host.run(&line);
     let (body, status) = output.trim_end().rsplit_once('\n').expect("a status");
@@ -45,7 +45,7 @@ fn fetch(client: &Client, request: &str) -> (u16, String) {
 }
 
 /// The configuration on the page.
-fn shown(page: &str) -> String {
+pub fn shown(page: &str) -> String {
     let from = page.split_once("<pre").and_then(|(_, rest)| rest.split_once('>')).expect("a text").1;
     from.split_once("</pre>").expect("its end").0.to_owned()
 }

@@ -125,7 +125,7 @@ mod tests {
         let (pace, start) = (Pace::default(), Instant::now());
         let second = |n: u32| start + Duration::from_secs(u64::from(n / 200));
         for n in 0..100_000 {
-            drop(pace.take(mac(n), second(n)));
+            let _taken = pace.take(mac(n), second(n));
         }
         assert!(pace.0.lock().unwrap().devices.len() <= MOST_REMEMBERED);
         assert_eq!(pace.take(mac(100_001), second(100_001) + DEVICE.every), Ok(()));

@@ -1,7 +1,5 @@
 //! Who is on the guest networks now, and throwing them out.
 
-use std::cmp::Ordering;
-
 use askama::Template;
 use axum::extract::RawQuery;
 use doorward_policy::guest::Mac;
@@ -19,7 +17,7 @@ use crate::{
         Error,
         audit::{Paging, SortColumn},
         desk::{Change, Module},
-        live::{LiveHost, Which},
+        live::{Live, LiveHost, LivePaging, LiveSort, Which},
     },
     hosts::Standing,
 };
@@ -33,53 +31,22 @@ pub(super) fn routes(routes: Routes) -> Routes {
     routes.view(PAGE, MODULE, list).view("/live.csv", MODULE, export).change("/live/kick", MODULE, kick)
 }
 
-/// What the list is sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LiveSort {
-    Address,
-    Login,
-    Since,
-    Idle,
-    Down,
-    Up,
-}
-
 impl SortColumn for LiveSort {
     const ALL: &'static [(&'static str, Self)] = &[
         ("address", Self::Address),
         ("login", Self::Login),
-        ("since", Self::Since),
+        ("since", Self::Uptime),
         ("idle", Self::Idle),
         ("down", Self::Down),
         ("up", Self::Up),
+        ("mac", Self::Mac),
+        ("name", Self::HostName),
     ];
 
     /// It is in memory, not in the database.
     fn sql(self) -> &'static str {
         ""
     }
-}
-
-impl LiveSort {
-    fn compare(self, a: &LiveHost, b: &LiveHost) -> Ordering {
-        match self {
-            Self::Address => a.address.cmp(&b.address),
-            Self::Login => a.login.cmp(&b.login),
-            Self::Since => a.uptime_ms.cmp(&b.uptime_ms),
-            Self::Idle => a.idle_ms.cmp(&b.idle_ms),
-            Self::Down => a.bytes_down.cmp(&b.bytes_down),
-            Self::Up => a.bytes_up.cmp(&b.bytes_up),
-        }
-    }
-}
-
-/// Which devices the list has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    /// Those that are online by a login.
-    Guests,
-    /// Every one that is seen.
-    Hosts,
 }
 
 #[derive(Template)]
@@ -113,55 +80,37 @@ fn standing(standing: Standing) -> &'static str {
     }
 }
 
-/// All that is asked for, sorted.
-async fn found(seat: &Seat, paging: &Paging<LiveSort>, shown: Shown) -> Result<Vec<LiveHost>, Failure> {
-    let app = seat.desk()?.view(MODULE)?;
-    let mut hosts = match shown {
-        Shown::Guests => app.active_guests().await?,
-        Shown::Hosts => app.guest_hosts().await?,
-    };
-    let search = paging.search.to_lowercase();
-    if !search.is_empty() {
-        let has = |text: &str| text.to_lowercase().contains(&search);
-        hosts.retain(|host| {
-            has(&host.login) || has(&host.host_name) || has(&host.mac.to_string()) || has(&host.address.to_string())
-        });
-    }
-    hosts.sort_by(|a, b| {
-        let order = paging.sort.compare(a, b).then(a.mac.cmp(&b.mac));
-        if paging.descending { order.reverse() } else { order }
-    });
-    Ok(hosts)
+fn shown(query: &Form) -> Live {
+    if query.text("show") == "hosts" { Live::Hosts } else { Live::Active }
 }
 
-fn shown(query: &Form) -> Shown {
-    if query.text("show") == "hosts" { Shown::Hosts } else { Shown::Guests }
+/// As the list in memory is asked.
+fn part(paging: &Paging<LiveSort>) -> LivePaging {
+    let Paging { search, sort, descending, page, size } = paging.clone();
+    LivePaging { search, sort, descending, offset: u64::from(page) * u64::from(size), limit: size }
 }
 
 async fn list(seat: Seat, RawQuery(query): RawQuery) -> Answer {
+    let app = seat.desk()?.view(MODULE)?;
     let (paging, query) = paging::<LiveSort>(query.as_deref(), false)?;
-    let shown = shown(&query);
-    let hosts = found(&seat, &paging, shown).await?;
-    let total = hosts.len() as u64;
-    let (skip, take) = (paging.page as usize * paging.size as usize, paging.size as usize);
-    let rows = hosts.into_iter().skip(skip).take(take).collect();
-    let filters = vec![("show", if shown == Shown::Hosts { "hosts" } else { "" }.to_owned())];
+    let hosts = shown(&query) == Live::Hosts;
+    let (rows, total) = app.live_page(shown(&query), &part(&paging)).await?;
+    let filters = vec![("show", if hosts { "hosts" } else { "" }.to_owned())];
     let list = List { paging, rows, total, path: PAGE.to_owned(), filters };
-    seat.page(&Page { f: seat.frame("menu-live"), list, hosts: shown == Shown::Hosts })
+    seat.page(&Page { f: seat.frame("menu-live"), list, hosts })
 }
 
 async fn export(seat: Seat, RawQuery(query): RawQuery) -> Answer {
+    let app = seat.desk()?.view(MODULE)?.clone();
     let (paging, query) = paging::<LiveSort>(query.as_deref(), false)?;
-    let hosts = found(&seat, &paging, shown(&query)).await?;
+    let which = shown(&query);
     let head = ["address", "mac", "host_name", "standing", "login", "uptime_s", "idle_s", "bytes_down", "bytes_up"];
-    let head = head.into_iter().fold(Line::default(), Line::cell);
-    // Taken at one moment, so it is not read again page by page.
-    let mut pages: Vec<Vec<Line>> =
-        hosts.chunks(csv::ROWS as usize).map(|hosts| hosts.iter().map(line).collect()).collect();
-    pages.reverse();
-    csv::send("live", head, move |_| {
-        let lines = pages.pop().unwrap_or_default();
-        async move { Ok(lines) }
+    csv::send("live", head.into_iter().fold(Line::default(), Line::cell), move |page| {
+        let (app, paging) = (app.clone(), Paging { page, size: csv::ROWS, ..paging.clone() });
+        async move {
+            let (rows, _) = app.live_page(which, &part(&paging)).await?;
+            Ok(rows.iter().map(line).collect())
+        }
     })
     .await
 }
@@ -190,7 +139,7 @@ async fn kick(seat: Seat, form: Form) -> Answer {
     let done = seat.desk()?.change(MODULE, Change::new("kick", names.join(" ")), move |app| async move {
         let mut kicked = 0_u64;
         for mac in macs {
-            kicked += u64::from(app.kick_guest(Which::Mac(mac)).await);
+            kicked += u64::from(app.kick_guest(Which::Mac(mac)).await?);
         }
         if kicked == 0 { Err(Error::NotOnline) } else { Ok(kicked) }
     });

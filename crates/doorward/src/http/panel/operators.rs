@@ -19,8 +19,8 @@ const MODULE: Module = Module::Operators;
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .view("/operators", MODULE, list)
-        .form("/operators/new", MODULE, ask_new)
-        .change("/operators/new", MODULE, create)
+        .form("/operators/+new", MODULE, ask_new)
+        .change("/operators/+new", MODULE, create)
         .form("/operators/{name}", MODULE, show)
         .change("/operators/{name}", MODULE, edit)
         .change("/operators/{name}/password", MODULE, set_password)

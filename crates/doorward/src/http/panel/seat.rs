@@ -205,11 +205,6 @@ impl Seat {
         self.panel.settings()
     }
 
-    /// Whether only a part of a page is wanted.
-    pub(super) fn by_script(&self) -> bool {
-        self.by_script
-    }
-
     /// A text in the operator's language.
     pub(super) fn t(&self, name: &str) -> String {
         words::text(self.lang, name)

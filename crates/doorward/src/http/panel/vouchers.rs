@@ -37,9 +37,9 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let routes = routes
         .view(PAGE, MODULE, list)
         .view("/vouchers.csv", MODULE, export)
-        .change("/vouchers/bulk", MODULE, bulk)
-        .form("/vouchers/unused", MODULE, ask_unused)
-        .change("/vouchers/unused", MODULE, delete_unused);
+        .change("/vouchers/+bulk", MODULE, bulk)
+        .form("/vouchers/+unused", MODULE, ask_unused)
+        .change("/vouchers/+unused", MODULE, delete_unused);
     one::routes(print::routes(new::routes(routes)))
 }
 
@@ -183,7 +183,7 @@ async fn bulk(seat: Seat, form: Form) -> Answer {
     let names: Vec<String> = form.all("name").take(MOST_CHOSEN).map(str::to_owned).collect();
     if form.text("action") == "print" {
         let chosen: Vec<_> = names.iter().map(|name| format!("name={}", super::guard::escaped(name))).collect();
-        return Ok(super::seat::redirect(&format!("/vouchers/print?{}", chosen.join("&"))));
+        return Ok(super::seat::redirect(&format!("/vouchers/+print?{}", chosen.join("&"))));
     }
     let action = Bulk::read(&form).ok_or(Failure::BadForm)?;
     if names.is_empty() {

@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.form("/vouchers/new", MODULE, ask).change("/vouchers/new", MODULE, create)
+    routes.form("/vouchers/+new", MODULE, ask).change("/vouchers/+new", MODULE, create)
 }
 
 #[derive(Template)]
@@ -85,7 +85,7 @@ async fn create(seat: Seat, form: Form) -> Answer {
         Err(error) => Err(error),
     };
     match made {
-        Ok(batch_ms) => Ok(redirect(&format!("/vouchers/print?batch={batch_ms}"))),
+        Ok(batch_ms) => Ok(redirect(&format!("/vouchers/+print?batch={batch_ms}"))),
         Err(error) => seat.again(&Page {
             f: seat.frame("voucher-new"),
             typed,

@@ -28,12 +28,12 @@ use crate::{
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
-        .view("/vouchers/{name}", MODULE, show)
-        .change("/vouchers/{name}", MODULE, edit)
-        .change("/vouchers/{name}/extend", MODULE, extend)
-        .change("/vouchers/{name}/switch", MODULE, switch)
-        .change("/vouchers/{name}/release", MODULE, release)
-        .change("/vouchers/{name}/delete", MODULE, delete)
+        .view("/voucher/{name}", MODULE, show)
+        .change("/voucher/{name}", MODULE, edit)
+        .change("/voucher/{name}/extend", MODULE, extend)
+        .change("/voucher/{name}/switch", MODULE, switch)
+        .change("/voucher/{name}/release", MODULE, release)
+        .change("/voucher/{name}/delete", MODULE, delete)
 }
 
 #[derive(Template)]
@@ -181,5 +181,5 @@ fn finish(seat: &Seat, name: &str, text: &str, done: Result<(), DeskError>) -> A
 }
 
 fn path_of(name: &str) -> String {
-    format!("/vouchers/{}", escaped(name).replace('/', "%2F"))
+    format!("/voucher/{}", escaped(name).replace('/', "%2F"))
 }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.reveal("/vouchers/print", MODULE, print)
+    routes.reveal("/vouchers/+print", MODULE, print)
 }
 
 /// How a sheet is cut.

@@ -1,0 +1,158 @@
+// A browser that works with the panel as a person would. `node web/test/browser.mjs URL FOLDER STEP [arguments as JSON]`:
+// one step each time, and its result as one line of JSON. FOLDER keeps the cookies between steps. The tests of the
+// lab (crates/doorward/tests/lab/panel.rs) say which steps, and look at real packets in between.
+import { chromium } from "playwright-core";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { look } from "./look.mjs";
+
+const [url, folder, step, text = "{}"] = process.argv.slice(2);
+const given = JSON.parse(text);
+const PASSWORD = "correct horse battery";
+const problems = [];
+
+/** A page of somebody, with their cookies. */
+async function open(who) {
+  const state = join(folder, `${who}.json`);
+  const context = await browser.newContext({
+    ignoreHTTPSErrors: true,
+    locale: "en-US",
+    viewport: { width: 1440, height: 900 },
+    storageState: existsSync(state) ? state : undefined,
+  });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => problems.push(String(error)));
+  page.on("console", (message) => {
+    // What the content policy stops, and what scripts fail at.
+    if (message.type() === "error" && !message.text().includes("Failed to load resource")) problems.push(message.text());
+  });
+  page.setDefaultTimeout(20_000);
+  return page;
+}
+
+async function keep(page, who) {
+  await page.context().storageState({ path: join(folder, `${who}.json`) });
+}
+
+async function signIn(page, who) {
+  await page.goto(`${url}/login`);
+  await page.fill("#name", who);
+  await page.fill("#password", PASSWORD);
+  await page.click("main button[type=submit]");
+  await page.waitForURL(`${url}/`);
+  await keep(page, who);
+}
+
+/** Presses the danger button of the question. */
+async function agree(page) {
+  await page.locator("dialog.confirm .btn-danger").click();
+}
+
+const steps = {
+  /** The first start: the token of the log makes the first admin. */
+  async setup(page, { token }) {
+    await page.goto(url);
+    await page.waitForURL("**/setup");
+    await page.fill("#token", token);
+    await page.fill("#password", PASSWORD);
+    await page.fill("#again", PASSWORD);
+    await page.click("main button[type=submit]");
+    await page.waitForURL("**/login");
+    await signIn(page, "admin");
+    return { title: await page.title() };
+  },
+
+  /** A server with the values that the form proposes, and an account with those of its own. */
+  async account(page, { external }) {
+    await page.goto(`${url}/servers/+new`);
+    await page.fill("#external_ip", external);
+    await page.click("main form button[type=submit]");
+    await page.waitForURL("**/servers**");
+    await page.goto(`${url}/accounts/+new`);
+    const [name, server] = [await page.inputValue("#name"), await page.inputValue("#server")];
+    await page.click("main form button[type=submit]");
+    await page.goto(`${url}/accounts/${name}/config`);
+    return { name, server, config: await page.locator("#config").textContent() };
+  },
+
+  /** A link that is shown once. */
+  async link(page, { name }) {
+    await page.goto(`${url}/accounts/${name}`);
+    await page.click(`form[action="/accounts/${name}/link"] button[type=submit]`);
+    return { address: await page.inputValue("#made") };
+  },
+
+  /** Vouchers, and the sheet that they are printed on. */
+  async vouchers(page, { count }) {
+    await page.goto(`${url}/vouchers/+new`);
+    await page.fill("#count", String(count));
+    await page.fill("#note", "lab");
+    await page.click("main form button[type=submit]");
+    await page.waitForURL("**/vouchers/+print?batch=**");
+    const cards = page.locator(".voucher-card");
+    const pdf = await page.pdf({ path: join(folder, "sheet.pdf"), preferCSSPageSize: true });
+    return { cards: await cards.count(), code: (await cards.first().locator(".big").textContent()).trim(), pdf: pdf.length };
+  },
+
+  /** Throws the guest of that login out. */
+  async kick(page, { login }) {
+    await page.goto(`${url}/live`);
+    const row = page.locator("tr", { hasText: login });
+    await row.locator("input[type=checkbox]").check();
+    await page.locator("[data-bulk=mac] button").click();
+    await agree(page);
+    await page.waitForSelector(".alert-success");
+    return { text: await page.locator(".alert-success").textContent() };
+  },
+
+  /** A hash that is shown once. */
+  async hash(page, { name, ip }) {
+    await page.goto(`${url}/api-hashes`);
+    await page.fill("#name", name);
+    await page.fill("#ip", ip);
+    await page.click("main form button[type=submit]");
+    const hash = await page.inputValue("#made");
+    await page.goto(`${url}/api-hashes`);
+    const again = await page.content();
+    return { hash, once: !again.includes(hash), listed: again.includes(ip) };
+  },
+
+  /** Somebody with another role: their menu, and what they get by address. */
+  async role(page, { name, role, paths }) {
+    await page.goto(`${url}/operators/+new`);
+    await page.fill("#name", name);
+    await page.selectOption("#role", role);
+    await page.fill("#password", PASSWORD);
+    await page.fill("#again", PASSWORD);
+    await page.click("main form button[type=submit]");
+    await page.waitForURL("**/operators");
+    const own = await open(name);
+    await signIn(own, name);
+    const menu = await own.locator("nav .nav-link").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+    const answers = {};
+    for (const path of paths) answers[path] = (await own.goto(url + path)).status();
+    return { menu, answers };
+  },
+
+  /** Each page, narrow and wide, light and dark: looked at by axe, and kept as pictures. */
+  async look(page, { paths, pictures }) {
+    return look(page, url, paths, pictures);
+  },
+};
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  // The tests run as root in namespaces of their own, where Chromium's sandbox cannot be made.
+  args: ["--no-sandbox", "--disable-dev-shm-usage"],
+});
+try {
+  const page = await open(given.who ?? "admin");
+  const result = await steps[step](page, given);
+  if (problems.length > 0) throw new Error(`the page complained: ${problems.join("; ")}`);
+  console.log(JSON.stringify(result ?? {}));
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
