@@ -1,9 +1,9 @@
-# make setup | run | stop | test | check | kills | bench | fmt | clean
+# make setup | run | stop | test | check | kills | bench | screens | fmt | clean
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 SCRIPTS := $(shell grep -rlE "^(\#!.*bash|\# shellcheck shell=bash)" scripts .ci)
 
-.PHONY: setup run stop test check fmt-check clippy doc shellcheck deny kills bench fmt clean
+.PHONY: setup run stop test check fmt-check clippy doc shellcheck deny kills bench screens fmt clean
 
 setup: ## what building and testing need
 	scripts/setup
@@ -40,6 +40,9 @@ kills: setup ## kill -9 of the gateway, 200 rounds
 bench: ## measures and writes docs/benchmarks.md
 	scripts/setup bench
 	scripts/bench/run
+
+screens: setup ## pictures of the panel's pages into docs/screens
+	DOORWARD_SCREENS=$(CURDIR)/docs/screens cargo nextest run -p doorward --locked -E 'binary(lab) and test(panel::every)'
 
 fmt:
 	cargo fmt --all
