@@ -142,6 +142,10 @@ impl App {
         hosts.set_hotspots(hotspots.iter().map(|record| record.hotspot.clone()).collect());
         let now = now_ms();
         for session in store.open_sessions().await? {
+            // The resolver and the portal know at once who is online; the neighbour table tells later who has left.
+            for address in &session.online.addresses {
+                hosts.seen(session.hotspot, session.mac, *address, now);
+            }
             hosts.set_online(session.hotspot, session.mac, session.online, now);
         }
         let instance_id = store.instance_id().to_owned();

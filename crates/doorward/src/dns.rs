@@ -26,6 +26,7 @@ use std::{
 };
 
 use doorward_kernel::Host;
+use doorward_policy::name::IfName;
 use hickory_proto::op::ResponseCode;
 use tokio::{
     sync::watch,
@@ -38,7 +39,7 @@ use self::{
     garden::Keeper,
     message::{Packet, Reply, Transport},
     policy::{Decision, Zone},
-    server::{Answer, Bounds},
+    server::{Answer, Bounds, Client},
     upstream::Upstream,
 };
 pub use crate::reconcile::GardenAddress;
@@ -161,27 +162,28 @@ where
 {
     let bounds = Arc::new(Bounds::default());
     let mut tasks = JoinSet::new();
-    let mut serving: Vec<(IpAddr, tokio::task::AbortHandle)> = Vec::new();
+    let mut serving: Vec<((IpAddr, IfName), tokio::task::AbortHandle)> = Vec::new();
     loop {
         let zones: Vec<Zone> =
             hotspots.borrow_and_update().iter().map(|record| Zone::of(&record.hotspot, &record.settings)).collect();
-        let wanted: Vec<IpAddr> = zones.iter().flat_map(|zone| zone.gateways().to_vec()).collect();
+        let at = |zone: &Zone| zone.gateways().iter().map(|address| (*address, zone.interface)).collect::<Vec<_>>();
+        let wanted: Vec<(IpAddr, IfName)> = zones.iter().flat_map(at).collect();
         resolver.put_zones(zones);
         while tasks.try_join_next().is_some() {}
-        serving.retain(|(address, task)| {
-            let stays = wanted.contains(address);
+        serving.retain(|(place, task)| {
+            let stays = wanted.contains(place);
             if !stays {
                 task.abort();
             }
             stays
         });
-        for address in wanted {
-            if serving.iter().any(|(served, _)| *served == address) {
+        for (address, interface) in wanted {
+            if serving.iter().any(|(served, _)| *served == (address, interface)) {
                 continue;
             }
             let (resolver, bounds) = (Arc::clone(resolver), Arc::clone(&bounds));
-            let task = tasks.spawn(serve_always(SocketAddr::new(address, port), resolver, bounds));
-            serving.push((address, task));
+            let task = tasks.spawn(serve_always(SocketAddr::new(address, port), interface, resolver, bounds));
+            serving.push(((address, interface), task));
         }
         if hotspots.changed().await.is_err() {
             return;
@@ -189,10 +191,10 @@ where
     }
 }
 
-async fn serve_always<A: Answer>(local: SocketAddr, answer: Arc<A>, bounds: Arc<Bounds>) {
+async fn serve_always<A: Answer>(local: SocketAddr, interface: IfName, answer: Arc<A>, bounds: Arc<Bounds>) {
     let mut told = false;
     loop {
-        if let Err(error) = server::serve(local, Arc::clone(&answer), Arc::clone(&bounds)).await
+        if let Err(error) = server::serve(local, interface, Arc::clone(&answer), Arc::clone(&bounds)).await
             && !std::mem::replace(&mut told, true)
         {
             tracing::warn!(%error, %local, "DNS cannot be served here; it is tried again every second");
@@ -252,6 +254,10 @@ where
             }
         };
         Some(message::write(&question, &reply, transport))
+    }
+
+    fn client(&self, from: IpAddr) -> Client {
+        self.hosts.find(from).map_or(Client::Address(from), |host| Client::Device(host.hotspot, host.mac))
     }
 
     fn dropped(&self) {

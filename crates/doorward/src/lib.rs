@@ -8,6 +8,7 @@ pub mod control;
 pub mod dhcp;
 pub mod dns;
 pub mod fetch;
+mod guest_sockets;
 pub mod hosts;
 pub mod hotspot_settings;
 pub mod http;

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hash,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -36,6 +37,11 @@ const TO_ONE: usize = 3;
 const FOR_A_DEVICE: usize = 5;
 const BY_THE_GATEWAY: usize = 1000;
 const AN_HOUR: Duration = Duration::from_secs(3600);
+/// The same for a block of addresses, where one device may be many: of 16 IPv4 addresses, or a /64.
+const FOR_A_BLOCK: usize = 60;
+/// When the gateway has sent so many, a block that got [`FOR_A_BLOCK_WHEN_PRESSED`] waits, and others still get theirs.
+const PRESSED: usize = BY_THE_GATEWAY / 2;
+const FOR_A_BLOCK_WHEN_PRESSED: usize = 4;
 /// Recipients and devices that are remembered for that; beyond that, nothing is sent to new ones.
 const MOST_REMEMBERED: usize = 16_384;
 
@@ -51,6 +57,7 @@ pub(super) struct Sending {
 struct Sent {
     to: Window<(Method, String)>,
     of: Window<(HotspotId, Mac)>,
+    from: Window<(HotspotId, IpAddr)>,
     all: Window<()>,
 }
 
@@ -96,7 +103,7 @@ impl App {
         message: impl FnOnce(&str) -> Message,
     ) -> Result<(), Denied> {
         let now = Instant::now();
-        self.0.sending.take((method, identity.to_owned()), (device.hotspot, device.mac), now)?;
+        self.0.sending.take((method, identity.to_owned()), &self.by_ipv4(device), now)?;
         let code = Zeroizing::new(secrets::random_code().map_err(failed)?);
         let created_ms = now_ms();
         let expires_ms = created_ms.saturating_add(VALID_MS);
@@ -119,6 +126,13 @@ impl App {
         }
         self.0.sending.posted.notify_one();
         Ok(())
+    }
+
+    /// The device by its IPv4 address where it has one: all who have IPv6 addresses share a /64.
+    fn by_ipv4(&self, device: &Device) -> Device {
+        let host = self.hosts().find(device.address).filter(|host| host.mac == device.mac);
+        let first = host.and_then(|host| host.addresses.first().copied());
+        Device { address: first.unwrap_or(device.address), ..*device }
     }
 
     /// The code that a device should enter, if one was sent lately.
@@ -258,12 +272,16 @@ pub struct Writing<'a> {
 
 impl Sending {
     /// Counts a code that is to be sent, if it may be.
-    fn take(&self, to: (Method, String), of: (HotspotId, Mac), now: Instant) -> Result<(), Denied> {
+    fn take(&self, to: (Method, String), device: &Device, now: Instant) -> Result<(), Denied> {
+        let (of, from) = ((device.hotspot, device.mac), (device.hotspot, block(device.address)));
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let Sent { to: by_recipient, of: by_device, all } = &mut *sent;
+        let Sent { to: by_recipient, of: by_device, from: by_block, all } = &mut *sent;
+        let pressed = all.wait(&(), PRESSED, now).is_some();
+        let for_a_block = if pressed { FOR_A_BLOCK_WHEN_PRESSED } else { FOR_A_BLOCK };
         let waits = [
             by_recipient.wait(&to, TO_ONE, now),
             by_device.wait(&of, FOR_A_DEVICE, now),
+            by_block.wait(&from, for_a_block, now),
             all.wait(&(), BY_THE_GATEWAY, now),
         ];
         if let Some(wait) = waits.into_iter().flatten().max() {
@@ -271,8 +289,17 @@ impl Sending {
         }
         by_recipient.note(to, now);
         by_device.note(of, now);
+        by_block.note(from, now);
         all.note((), now);
         Ok(())
+    }
+}
+
+/// The addresses that count as one.
+fn block(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xf)),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }
 
@@ -311,8 +338,11 @@ impl<K: Eq + Hash> Window<K> {
 mod tests {
     use super::*;
 
-    fn device(n: u8) -> (HotspotId, Mac) {
-        (HotspotId(1), Mac([2, 0, 0, 0, 0, n]))
+    fn device(n: u16) -> Device {
+        let [high, low] = n.to_be_bytes();
+        // Each in a block of its own.
+        let address = Ipv4Addr::from_bits(0x0a1e_0000 + u32::from(n) * 16).into();
+        Device { hotspot: HotspotId(1), mac: Mac([2, 0, 0, 0, high, low]), address }
     }
 
     fn to(n: usize) -> (Method, String) {
@@ -323,28 +353,40 @@ mod tests {
     fn three_an_hour_for_a_recipient_whoever_asks() {
         let (sending, start) = (Sending::default(), Instant::now());
         for n in 0..3 {
-            assert_eq!(sending.take(to(1), device(n), start), Ok(()));
+            assert_eq!(sending.take(to(1), &device(n), start), Ok(()));
         }
-        assert_eq!(sending.take(to(1), device(9), start), Err(Denied::TooMany { wait_s: 3600 }));
-        assert_eq!(sending.take(to(2), device(9), start), Ok(()));
-        assert_eq!(sending.take((Method::Mobile, to(1).1), device(9), start), Ok(()), "another channel");
+        assert_eq!(sending.take(to(1), &device(9), start), Err(Denied::TooMany { wait_s: 3600 }));
+        assert_eq!(sending.take(to(2), &device(9), start), Ok(()));
+        assert_eq!(sending.take((Method::Mobile, to(1).1), &device(9), start), Ok(()), "another channel");
         let later = start + Duration::from_secs(3000);
-        assert_eq!(sending.take(to(1), device(9), later), Err(Denied::TooMany { wait_s: 600 }));
-        assert_eq!(sending.take(to(1), device(9), start + AN_HOUR), Ok(()));
+        assert_eq!(sending.take(to(1), &device(9), later), Err(Denied::TooMany { wait_s: 600 }));
+        assert_eq!(sending.take(to(1), &device(9), start + AN_HOUR), Ok(()));
     }
 
     #[test]
     fn five_an_hour_for_a_device_and_a_thousand_for_all() {
         let (sending, start) = (Sending::default(), Instant::now());
         for n in 0..5 {
-            assert_eq!(sending.take(to(n), device(1), start), Ok(()));
+            assert_eq!(sending.take(to(n), &device(1), start), Ok(()));
         }
-        assert_eq!(sending.take(to(6), device(1), start), Err(Denied::TooMany { wait_s: 3600 }));
-        let passed = (10..2000_usize).filter(|n| {
-            let mac = Mac([2, 0, 0, 1, u8::try_from(n / 256).unwrap(), u8::try_from(n % 256).unwrap()]);
-            sending.take(to(*n), (HotspotId(1), mac), start).is_ok()
-        });
+        assert_eq!(sending.take(to(6), &device(1), start), Err(Denied::TooMany { wait_s: 3600 }));
+        let passed = (10..2000_u16).filter(|n| sending.take(to(usize::from(*n)), &device(*n), start).is_ok());
         assert_eq!(passed.count(), BY_THE_GATEWAY - 5);
+    }
+
+    #[test]
+    fn a_device_that_changes_its_mac_leaves_some_for_others() {
+        let (sending, start) = (Sending::default(), Instant::now());
+        // It has a hundred blocks of addresses, and a new MAC each time.
+        let greedy =
+            |n: u16| Device { mac: Mac([2, 9, 0, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]), ..device(n % 100) };
+        let passed = (0..10_000).filter(|n| sending.take(to(usize::from(*n)), &greedy(*n), start).is_ok()).count();
+        assert_eq!(passed, PRESSED);
+        assert_eq!(sending.take(to(20_000), &device(500), start), Ok(()), "a guest who comes new");
+        let one = |n: u16| Device { mac: Mac([2, 8, 0, 0, 0, n.to_be_bytes()[1]]), ..device(700) };
+        let (sending, of_one) = (Sending::default(), (0..200).map(one));
+        let passed = (0..).zip(of_one).filter(|(n, device)| sending.take(to(*n), device, start).is_ok()).count();
+        assert_eq!(passed, FOR_A_BLOCK);
     }
 
     #[test]

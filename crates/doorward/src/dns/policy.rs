@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use doorward_policy::hotspot::{Hotspot, HotspotId};
+use doorward_policy::{
+    hotspot::{Hotspot, HotspotId},
+    name::IfName,
+};
 use hickory_proto::{
     op::ResponseCode,
     rr::{
@@ -74,6 +77,8 @@ const ELSEWHERE: [&str; 3] = ["use-application-dns.net", "mask.icloud.com", "mas
 pub struct Zone {
     /// Which one.
     pub id: HotspotId,
+    /// Its interface: what comes by another is not heard.
+    pub interface: IfName,
     gateways: Vec<IpAddr>,
     pub(super) nets: Vec<IpNet>,
     pub(super) lan_access: Vec<IpNet>,
@@ -108,6 +113,7 @@ impl Zone {
         let v6 = hotspot.address_ipv6.map(IpNet::V6);
         Self {
             id: hotspot.id,
+            interface: hotspot.interface,
             gateways: hotspot.gateway_addresses().collect(),
             nets: [Some(IpNet::V4(hotspot.address)), v6].into_iter().flatten().collect(),
             lan_access: hotspot.lan_access.clone(),

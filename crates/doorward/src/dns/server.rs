@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use doorward_policy::{guest::Mac, hotspot::HotspotId, name::IfName};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -18,8 +19,9 @@ use tokio::{
 };
 
 use super::message::{MOST_QUESTION, Transport};
+use crate::guest_sockets::{bind_to_interface, stands};
 
-/// Questions that are answered at the same time, and TCP connections, in all and of one address.
+/// Questions that are answered at the same time, and TCP connections, in all and of one client.
 const MOST_QUESTIONS: usize = 4_096;
 const MOST_CONNECTIONS: usize = 512;
 const MOST_CONNECTIONS_EACH: u32 = 8;
@@ -33,11 +35,23 @@ const MOST_ON_CONNECTION: usize = 256;
 /// Kernel's memory for questions that wait, in bytes.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
+/// How often it is looked whether the interface is still the one that the sockets are bound to.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Connections that wait to be taken.
 const BACKLOG: i32 = 128;
 
 /// After an error that has to do with the machine, not with a client.
 const BREATHE: Duration = Duration::from_millis(100);
+
+/// Who a connection counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Client {
+    /// A device, whichever of its addresses it comes from.
+    Device(HotspotId, Mac),
+    /// One that is not known yet.
+    Address(IpAddr),
+}
 
 /// Answers questions.
 pub(super) trait Answer: Send + Sync + 'static {
@@ -50,6 +64,9 @@ pub(super) trait Answer: Send + Sync + 'static {
         transport: Transport,
     ) -> impl Future<Output = Option<Vec<u8>>> + Send;
 
+    /// Who has an address.
+    fn client(&self, from: IpAddr) -> Client;
+
     /// Notes a packet or connection for which there was no room.
     fn dropped(&self);
 }
@@ -58,7 +75,7 @@ pub(super) trait Answer: Send + Sync + 'static {
 pub(super) struct Bounds {
     questions: Arc<Semaphore>,
     connections: Arc<Semaphore>,
-    by_address: Mutex<HashMap<IpAddr, u32>>,
+    by_client: Mutex<HashMap<Client, u32>>,
 }
 
 impl Default for Bounds {
@@ -66,31 +83,38 @@ impl Default for Bounds {
         Self {
             questions: Arc::new(Semaphore::new(MOST_QUESTIONS)),
             connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
-            by_address: Mutex::default(),
+            by_client: Mutex::default(),
         }
     }
 }
 
-/// Serves one address, by UDP and TCP, until it is dropped, and then drops what it is at. The address may come later than the sockets.
+/// Serves one address at one interface, by UDP and TCP, until it is dropped or the interface is gone, and then drops what it
+/// is at. The address may come later than the sockets.
 ///
 /// # Errors
 /// The sockets cannot be made.
-pub(super) async fn serve<A: Answer>(local: SocketAddr, answer: Arc<A>, bounds: Arc<Bounds>) -> io::Result<()> {
-    let udp = Arc::new(UdpSocket::from_std(socket(local, Type::DGRAM)?.into())?);
-    let listener = socket(local, Type::STREAM)?;
+pub(super) async fn serve<A: Answer>(
+    local: SocketAddr,
+    interface: IfName,
+    answer: Arc<A>,
+    bounds: Arc<Bounds>,
+) -> io::Result<()> {
+    let udp = Arc::new(UdpSocket::from_std(socket(local, interface, Type::DGRAM)?.into())?);
+    let listener = socket(local, interface, Type::STREAM)?;
     listener.listen(BACKLOG)?;
     let tcp = TcpListener::from_std(listener.into())?;
     tokio::select! {
+        () = unplugged(Arc::clone(&udp)) => {}
         () = serve_udp(udp, local.ip(), Arc::clone(&answer), Arc::clone(&bounds)) => {}
         () = serve_tcp(tcp, local.ip(), answer, bounds) => {}
     }
     Ok(())
 }
 
-fn socket(local: SocketAddr, kind: Type) -> io::Result<Socket> {
+fn socket(local: SocketAddr, interface: IfName, kind: Type) -> io::Result<Socket> {
     let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
     let socket = Socket::new(Domain::for_address(local), kind.nonblocking().cloexec(), Some(protocol))?;
-    // The interface may have to be given its address yet, or be unplugged for a while.
+    // The interface may have to be given its address yet.
     match local {
         SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
         SocketAddr::V6(_) => {
@@ -104,8 +128,16 @@ fn socket(local: SocketAddr, kind: Type) -> io::Result<Socket> {
         // Less is granted where the system's limit is lower.
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     }
+    bind_to_interface(&socket, interface)?;
     socket.bind(&local.into())?;
     Ok(socket)
+}
+
+/// Ends when the interface of a socket is gone. One that comes back under its name is another.
+async fn unplugged(socket: Arc<UdpSocket>) {
+    while stands(&SockRef::from(&*socket)) {
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 async fn serve_udp<A: Answer>(socket: Arc<UdpSocket>, local: IpAddr, answer: Arc<A>, bounds: Arc<Bounds>) {
@@ -146,7 +178,7 @@ async fn serve_tcp<A: Answer>(listener: TcpListener, local: IpAddr, answer: Arc<
             continue;
         };
         let permit = Arc::clone(&bounds.connections).try_acquire_owned().ok();
-        let (Some(permit), Some(place)) = (permit, Place::take(&bounds, from.ip())) else {
+        let (Some(permit), Some(place)) = (permit, Place::take(&bounds, answer.client(from.ip()))) else {
             answer.dropped();
             continue;
         };
@@ -176,25 +208,25 @@ async fn converse<A: Answer>(mut stream: TcpStream, local: IpAddr, from: IpAddr,
     Ok(())
 }
 
-/// One of an address's connections.
-struct Place(Arc<Bounds>, IpAddr);
+/// One of a client's connections.
+struct Place(Arc<Bounds>, Client);
 
 impl Place {
-    fn take(bounds: &Arc<Bounds>, address: IpAddr) -> Option<Self> {
-        let mut counts = bounds.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
+    fn take(bounds: &Arc<Bounds>, client: Client) -> Option<Self> {
+        let mut counts = bounds.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(client).or_default();
         if *count >= MOST_CONNECTIONS_EACH {
             return None;
         }
         *count += 1;
         drop(counts);
-        Some(Self(Arc::clone(bounds), address))
+        Some(Self(Arc::clone(bounds), client))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.0.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.1) {
             *count -= 1;
             if *count == 0 {

@@ -237,6 +237,8 @@ async fn who_was_online_is_after_a_restart(database: Database) {
     let key = gateway.app.api_key();
     let gateway = gateway.restarted().await;
     assert!(is_online(&gateway, &device));
+    let standing = gateway.app.hosts().standing(device.address);
+    assert_eq!(standing, Some(doorward::hosts::Standing::Online), "to the resolver, before anybody has seen it");
     let online = gateway.app.hosts().online(device.hotspot, device.mac).unwrap();
     assert_eq!((online.session, online.login.as_str()), (session, "guest107"));
     assert_eq!(gateway.app.hotspots().borrow().as_slice(), [hotspot]);

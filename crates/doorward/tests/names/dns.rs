@@ -27,7 +27,7 @@ use hickory_proto::{
 };
 use tokio::sync::watch;
 
-use crate::world::{as_guest, eventually, guest, in_namespaces, plug_in, record, run};
+use crate::world::{as_guest, eventually, guest, in_namespaces, inside, plug_in, record, run};
 
 const GUEST: Ipv4Addr = Ipv4Addr::new(10, 30, 0, 7);
 const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
@@ -348,6 +348,74 @@ fn others_than_guests_are_not_answered_and_sockets_follow_the_hotspots() {
         assert_eq!(addresses(&answer), ["10.77.0.1"]);
         let old = guest(silent("10.30.0.1:53")).await;
         assert_eq!(old, None, "the old socket is closed");
+    });
+}
+
+#[test]
+fn whoever_comes_by_another_interface_is_not_heard() {
+    in_namespaces("dns::whoever_comes_by_another_interface_is_not_heard", async {
+        let _rig = Rig::new(&[UPSTREAM]).await;
+        for (net, from) in [("lan", "192.168.77"), ("wan", "203.0.113")] {
+            for line in [
+                format!("ip netns add {net}"),
+                format!("ip link add {net}0 type veth peer name eth0 netns {net}"),
+                format!("ip addr add {from}.1/24 dev {net}0"),
+                format!("ip link set {net}0 up"),
+                format!("ip -n {net} addr add {from}.20/24 dev eth0"),
+                format!("ip -n {net} link set eth0 up"),
+                format!("ip -n {net} route add 10.30.0.0/24 via {from}.1"),
+            ] {
+                run(&line);
+            }
+            let (udp, tcp) = tokio::task::spawn_blocking(move || {
+                inside(net, || {
+                    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+                    socket.set_read_timeout(Some(SOON)).unwrap();
+                    socket.connect("10.30.0.1:53").unwrap();
+                    socket.send(&question("login.guest.internal.", RecordType::A).to_vec().unwrap()).unwrap();
+                    let server = SocketAddr::from(([10, 30, 0, 1], 53));
+                    let udp = socket.recv(&mut [0; 512]).map_err(|error| error.kind());
+                    (udp, TcpStream::connect_timeout(&server, SOON).map(drop).map_err(|error| error.kind()))
+                })
+            })
+            .await
+            .unwrap();
+            let refused = std::io::ErrorKind::ConnectionRefused;
+            assert_eq!((udp, tcp), (Err(refused), Err(refused)), "{net}: nobody listens there");
+        }
+        assert_eq!(addresses(&ask("login.guest.internal.", RecordType::A).await), [GATEWAY]);
+        // Another interface under the same name, as after a cable or a bridge was taken away.
+        run("ip link del guest0");
+        run("ip link add guest0 type veth peer name eth0 netns guest");
+        plug_in();
+        run("ip -n guest addr add 10.30.0.7/24 dev eth0");
+        let again = || as_guest(|| ask_of("10.30.0.1:53", "login.guest.internal.", RecordType::A));
+        let answer = eventually("an answer at the new interface", SOON, again).await;
+        assert_eq!(addresses(&answer), [GATEWAY]);
+    });
+}
+
+#[test]
+fn a_device_has_eight_connections_whatever_its_addresses() {
+    in_namespaces("dns::a_device_has_eight_connections_whatever_its_addresses", async {
+        let rig = Rig::new(&[UPSTREAM]).await;
+        rig.seen();
+        let answered = guest(|| {
+            let by = |server: &str| {
+                let mut stream = TcpStream::connect(server).unwrap();
+                stream.set_read_timeout(Some(SOON)).unwrap();
+                let question = question("login.guest.internal.", RecordType::A).to_vec().unwrap();
+                let length = u16::try_from(question.len()).unwrap().to_be_bytes();
+                drop(stream.write_all(&[&length, question.as_slice()].concat()));
+                let heard = stream.read_exact(&mut [0; 2]).is_ok();
+                (heard, stream)
+            };
+            let mut open: Vec<_> = (0..8).map(|_| by("10.30.0.1:53")).collect();
+            open.push(by("[fd30::1]:53"));
+            open.iter().map(|(heard, _)| *heard).collect::<Vec<_>>()
+        })
+        .await;
+        assert_eq!(answered, [true, true, true, true, true, true, true, true, false]);
     });
 }
 

@@ -102,8 +102,13 @@ pub fn try_run(line: &str) -> Output {
 
 /// Runs `work` on a thread in the guest's network.
 pub fn as_guest<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let inside = thread::spawn(|| {
-        let net = File::open("/run/netns/guest").unwrap();
+    inside("guest", work)
+}
+
+/// The same in another network.
+pub fn inside<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let inside = thread::spawn(move || {
+        let net = File::open(format!("/run/netns/{name}")).unwrap();
         move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
         work()
     });

@@ -44,7 +44,7 @@ async fn sockets_follow_the_hotspots_and_bear_a_crowd() {
     // No operator could make it, but it can be reached without a network of its own.
     let mut cellar = house.hotspot.clone();
     cellar.name = "cellar".parse().unwrap();
-    cellar.hotspot.interface = "guest7".parse().unwrap();
+    cellar.hotspot.interface = "lo".parse().unwrap();
     cellar.hotspot.address = format!("{GATEWAY}/16").parse().unwrap();
     cellar.hotspot.address_ipv6 = None;
     house.store.insert_hotspot(&cellar).await.unwrap();

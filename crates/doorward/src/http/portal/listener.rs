@@ -16,13 +16,14 @@ use axum::http::Request;
 use doorward_policy::{
     guest::Mac,
     hotspot::{Hotspot, HotspotId, PORTAL_PORT, PORTAL_TLS_PORT},
+    name::IfName,
 };
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -31,7 +32,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use crate::hosts::Hosts;
+use crate::{
+    guest_sockets::{bind_to_interface, stands},
+    hosts::Hosts,
+};
 
 /// Connections at once, and those of them that devices may have which nobody has seen yet, together.
 const MOST_CONNECTIONS: usize = 4096;
@@ -50,7 +54,9 @@ const LIFE: Duration = Duration::from_secs(60);
 const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 64;
 /// Time between attempts to open a socket that could not be opened.
-const OPEN_AGAIN: Duration = Duration::from_secs(5);
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether the interface is still the one that the socket is bound to.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rest after a connection that could not be accepted: descriptors may be used up.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -75,8 +81,8 @@ pub(super) struct Listeners {
     connections: Connections,
 }
 
-/// An address to listen on, for a hotspot, with TLS or without.
-type Key = (HotspotId, SocketAddr, bool);
+/// An address to listen on, for a hotspot, at its interface, with TLS or without.
+type Key = (HotspotId, SocketAddr, IfName, bool);
 
 impl Listeners {
     pub(super) fn new(router: axum::Router, tls: Option<&rustls::ServerConfig>, hosts: Hosts) -> Self {
@@ -108,7 +114,7 @@ impl Listeners {
 
     fn wanted(&self, hotspot: &Hotspot) -> Vec<Key> {
         let with_tls = hotspot.portal_tls && self.tls.is_some();
-        let at = |address, port, tls| (hotspot.id, SocketAddr::new(address, port), tls);
+        let at = |address, port, tls| (hotspot.id, SocketAddr::new(address, port), hotspot.interface, tls);
         let both = |address| {
             let plain = at(address, PORTAL_PORT, false);
             std::iter::once(plain).chain(with_tls.then(|| at(address, PORTAL_TLS_PORT, true)))
@@ -116,10 +122,17 @@ impl Listeners {
         hotspot.gateway_addresses().flat_map(both).collect()
     }
 
-    async fn listen(self, (hotspot, address, tls): Key) {
+    async fn listen(self, key: Key) {
+        loop {
+            self.clone().listen_once(key).await;
+        }
+    }
+
+    /// Until the interface is gone: one that comes back under its name is another.
+    async fn listen_once(self, (hotspot, address, interface, tls): Key) {
         let mut told = false;
         let listener = loop {
-            match bind(address) {
+            match bind(address, interface) {
                 Ok(listener) => break listener,
                 Err(error) if !told => {
                     tracing::error!(%address, %error, "the portal cannot listen; trying again");
@@ -132,6 +145,7 @@ impl Listeners {
         tracing::info!(%address, tls, "the portal listens");
         // Its connections end with this task.
         let mut running = JoinSet::new();
+        let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -149,6 +163,9 @@ impl Listeners {
                     }
                 },
                 Some(_) = running.join_next() => {}
+                _ = look.tick() => if !stands(&SockRef::from(&listener)) {
+                    return;
+                },
             }
         }
     }
@@ -200,7 +217,7 @@ impl Drop for Open {
 }
 
 /// A socket on an address that the interface may get later only.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, interface: IfName) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -209,6 +226,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     } else {
         socket.set_freebind_v4(true)?;
     }
+    bind_to_interface(&socket, interface)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
