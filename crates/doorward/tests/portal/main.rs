@@ -18,6 +18,7 @@ mod codes;
 mod hostile;
 mod house;
 mod listener;
+mod mail_tls;
 mod pages;
 mod probes;
 mod servers;
