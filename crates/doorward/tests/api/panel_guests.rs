@@ -89,7 +89,15 @@ async fn a_guest_is_seen_and_thrown_out(database: Database) {
         gateway.app.hosts().seen(device.hotspot, device.mac, device.address, doorward::clock::now_ms());
     }
     gateway.app.log_in_with_voucher(&ann, "guest107", "tulip-4402").await.unwrap();
-    let page = root.get("/live").await.text;
+    // A reading of the kernel serves the list for two seconds.
+    let mut page = String::new();
+    for _ in 0..50 {
+        page = root.get("/live").await.text;
+        if page.contains("guest107") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     assert!(page.contains("guest107") && page.contains("1–1 / 1"), "{page}");
     let hosts = root.get("/live?show=hosts&sort=address&desc=1").await.text;
     assert!(hosts.contains("1–2 / 2") && hosts.contains("log in"), "{hosts}");

@@ -14,8 +14,6 @@ use crate::{
     world::{GATEWAY, GATEWAY_LAN, LAN_HOST, SERVER},
 };
 
-const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../web");
-
 /// A browser on a host, which keeps its cookies.
 struct Browser {
     host: Host,
@@ -30,8 +28,11 @@ impl Browser {
     /// One step of `web/test/browser.mjs`, done to its end.
     fn step(&self, name: &str, given: &Value) -> Value {
         let mut command: Command = self.host.command("node");
-        command.arg("test/browser.mjs").arg(format!("https://{GATEWAY_LAN}:8443")).arg(self.folder.path());
-        let output = command.arg(name).arg(given.to_string()).current_dir(WEB).output().expect("nsenter starts");
+        command
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../web/test/browser.mjs"))
+            .arg(format!("https://{GATEWAY_LAN}:8443"))
+            .arg(self.folder.path());
+        let output = command.arg(name).arg(given.to_string()).output().expect("nsenter starts");
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{name}: {out}{err}");
         serde_json::from_str(out.lines().last().unwrap_or_default())
@@ -53,7 +54,7 @@ fn status(host: &Host, address: &str, hash: &str) -> String {
 
 #[test]
 fn from_the_first_start_to_a_guest_thrown_out() {
-    let lab = HotspotLab::new();
+    let mut lab = HotspotLab::new();
     let browser = Browser::new(&lab.world.lan);
     let log = lab.gateway.log();
     let token = log.split("token=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a setup token in the log");
