@@ -176,7 +176,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::kick`], of the first session that could not be ended; the others were tried too.
-    pub async fn try_kick_guest(&self, which: Which) -> Result<bool, Error> {
+    pub async fn kick_guest(&self, which: Which) -> Result<bool, Error> {
         let is = |host: &Host| match which {
             Which::Mac(mac) => host.mac == mac,
             Which::Address(address) => {
@@ -193,14 +193,6 @@ impl App {
             }
         }
         refused.map_or(Ok(kicked), Err)
-    }
-
-    /// The same for callers who only count: a failure goes to the log, and is no success.
-    pub async fn kick_guest(&self, which: Which) -> bool {
-        self.try_kick_guest(which).await.unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "a guest could not be thrown out");
-            false
-        })
     }
 }
 

@@ -236,7 +236,7 @@ pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> R
         Order::Kick { who } => {
             let mac = who.parse::<Mac>().ok().map(Which::Mac);
             match mac.or_else(|| who.parse::<IpAddr>().ok().map(Which::Address)) {
-                Some(which) if app.try_kick_guest(which).await? => Ok(()),
+                Some(which) if app.kick_guest(which).await? => Ok(()),
                 Some(_) => wrong(format!("{who} is not online")),
                 None => wrong(format!("{who:?} is neither a MAC nor an IP address")),
             }

@@ -91,7 +91,7 @@ pub(super) async fn kick(app: &App, all: &Parameters) -> Result<Response, Refusa
         (None, Some(address)) => Which::Address(address),
         (Some(_), Some(_)) | (None, None) => return Err(FAILED.into()),
     };
-    if app.try_kick_guest(which).await? { Ok(ok(GUEST_KICKED.json())) } else { Err(NO_SUCH_GUEST.into()) }
+    if app.kick_guest(which).await? { Ok(ok(GUEST_KICKED.json())) } else { Err(NO_SUCH_GUEST.into()) }
 }
 
 /// `3h20m07s`: hours without bound and without leading zero.
