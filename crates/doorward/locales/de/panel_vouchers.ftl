@@ -1,3 +1,4 @@
+vouchers-unused-changed = Inzwischen sind es andere. Zählen Sie noch einmal, bevor Sie löschen.
 menu-vouchers = Voucher
 chosen = Gewählt
 choose-all = Alle wählen
@@ -89,7 +90,7 @@ error-voucher-count = Auf einmal lassen sich 1 bis 10.000 Voucher anlegen.
 error-voucher-data = Daten sind eine Zahl in MB von 1 bis 9437184, oder nichts.
 error-bandwidth = Das Tempo ist eine Zahl in Mbit/s von 0 bis 10000.
 error-moment = Geben Sie Datum und Zeit zwischen 2000 und 2099 an.
-error-fullname = Der Name eines Gastes hat höchstens 128 Zeichen.
+error-fullname = Der Name eines Gastes hat 1 bis 128 Zeichen.
 error-note = Eine Notiz hat höchstens 200 Zeichen.
 error-valid-for = Wählen Sie, wie lange er gilt.
 error-voucher-devices = Ein Voucher hat 1 bis 1000 Geräte.

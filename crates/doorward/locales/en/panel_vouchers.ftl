@@ -1,3 +1,4 @@
+vouchers-unused-changed = There are others by now. Count again before you delete.
 menu-vouchers = Vouchers
 chosen = Chosen
 choose-all = Choose all
@@ -89,7 +90,7 @@ error-voucher-count = Between 1 and 10,000 vouchers can be made at once.
 error-voucher-data = Data is a number of MB from 1 to 9437184, or nothing.
 error-bandwidth = Speed is a number of Mbit/s from 0 to 10000.
 error-moment = Give date and time between 2000 and 2099.
-error-fullname = A guest’s name has at most 128 characters.
+error-fullname = A guest’s name has 1 to 128 characters.
 error-note = A note has at most 200 characters.
 error-valid-for = Choose how long it is valid.
 error-voucher-devices = A voucher has between 1 and 1000 devices.

@@ -1,3 +1,4 @@
+vouchers-unused-changed = Ahora son otros. Cuente de nuevo antes de eliminar.
 menu-vouchers = Vales
 chosen = Elegidos
 choose-all = Elegir todos
@@ -89,7 +90,7 @@ error-voucher-count = Se pueden crear de 1 a 10.000 vales a la vez.
 error-voucher-data = Los datos son un número de MB de 1 a 9437184, o nada.
 error-bandwidth = La velocidad es un número de Mbit/s de 0 a 10000.
 error-moment = Indique fecha y hora entre 2000 y 2099.
-error-fullname = El nombre del huésped tiene como máximo 128 caracteres.
+error-fullname = El nombre del huésped tiene de 1 a 128 caracteres.
 error-note = Una nota tiene como máximo 200 caracteres.
 error-valid-for = Elija cuánto tiempo vale.
 error-voucher-devices = Un vale tiene entre 1 y 1000 dispositivos.

@@ -1,3 +1,4 @@
+vouchers-unused-changed = Ce ne sont plus les mêmes. Comptez de nouveau avant de supprimer.
 menu-vouchers = Bons
 chosen = Choisis
 choose-all = Tout choisir
@@ -89,7 +90,7 @@ error-voucher-count = On peut créer de 1 à 10 000 bons à la fois.
 error-voucher-data = Les données sont un nombre de Mo de 1 à 9437184, ou rien.
 error-bandwidth = Le débit est un nombre de Mbit/s de 0 à 10000.
 error-moment = Indiquez une date et une heure entre 2000 et 2099.
-error-fullname = Le nom d’un invité a au plus 128 caractères.
+error-fullname = Le nom d’un invité a de 1 à 128 caractères.
 error-note = Une note a au plus 200 caractères.
 error-valid-for = Choisissez la durée de validité.
 error-voucher-devices = Un bon a de 1 à 1000 appareils.

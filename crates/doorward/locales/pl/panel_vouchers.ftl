@@ -1,3 +1,4 @@
+vouchers-unused-changed = Teraz są to inne. Policz ponownie przed usunięciem.
 menu-vouchers = Vouchery
 chosen = Wybrane
 choose-all = Wybierz wszystkie
@@ -89,7 +90,7 @@ error-voucher-count = Naraz można utworzyć od 1 do 10 000 voucherów.
 error-voucher-data = Dane to liczba MB od 1 do 9437184 albo nic.
 error-bandwidth = Prędkość to liczba Mbit/s od 0 do 10000.
 error-moment = Podaj datę i czas między 2000 a 2099.
-error-fullname = Nazwa gościa ma najwyżej 128 znaków.
+error-fullname = Nazwa gościa ma od 1 do 128 znaków.
 error-note = Notatka ma najwyżej 200 znaków.
 error-valid-for = Wybierz okres ważności.
 error-voucher-devices = Voucher ma od 1 do 1000 urządzeń.

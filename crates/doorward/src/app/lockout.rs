@@ -94,10 +94,10 @@ fn count<K: Eq + Hash + Clone>(counts: &Mutex<HashMap<K, Count>>, key: K, now: I
 /// Public IPv6 counts by /64, which is one subscriber's.
 fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(v6) if !(v6.is_unique_local() || v6.is_unicast_link_local()) => {
-            IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)))
-        }
-        other => other,
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        // On a LAN a /64 is everybody.
+        IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => IpAddr::V6(v6),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
     }
 }
 

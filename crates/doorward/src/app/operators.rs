@@ -178,8 +178,5 @@ impl App {
 }
 
 fn operator_error(error: store::Error) -> Error {
-    match error {
-        store::Error::InUse => Error::LastAdmin,
-        other => missing(other, Error::OperatorNotFound),
-    }
+    if matches!(error, store::Error::InUse) { Error::LastAdmin } else { missing(error, Error::OperatorNotFound) }
 }

@@ -143,6 +143,7 @@ async fn a_voucher_is_edited_extended_switched_and_deleted(database: Database) {
     assert_eq!(all(&gateway).await[0].ends_ms, before.ends_ms.map(|ms| ms + 2 * 86_400_000));
     desk.done("/voucher/r%2F1/switch", &[("enabled", "0")]).await;
     assert!(!all(&gateway).await[0].enabled && desk.get("/vouchers?status=disabled").await.text.contains("r/1"));
+    assert_eq!(desk.post("/voucher/r%2F1/switch", &[]).await.status, StatusCode::BAD_REQUEST);
     desk.done("/voucher/r%2F1/switch", &[("enabled", "1")]).await;
     assert!(all(&gateway).await[0].enabled);
     let refused = desk.post("/voucher/r%2F1/extend", &[("by", "always")]).await;
@@ -189,7 +190,14 @@ async fn unused_ones_are_counted_then_deleted(database: Database) {
     assert!(desk.get("/vouchers/+unused?note=old").await.text.contains("3 unused vouchers would be deleted"));
     assert!(desk.get("/vouchers/+unused?days=1").await.text.contains("0 unused vouchers"));
     assert!(desk.get("/vouchers/+unused?days=x").await.text.contains("Days are a number"));
-    assert!(desk.done("/vouchers/+unused", &[("note", "old"), ("days", "")]).await.text.contains("Deleted: 3"));
+    for form in [&[][..], &[("note", "old"), ("days", "")], &[("note", "a\u{1}b"), ("days", ""), ("count", "0")]] {
+        assert_eq!(desk.post("/vouchers/+unused", form).await.status, StatusCode::BAD_REQUEST, "{form:?}");
+    }
+    let other = [("note", "old"), ("days", ""), ("count", "5")];
+    assert!(desk.done("/vouchers/+unused", &other).await.text.contains("Count again"));
+    assert_eq!(all(&gateway).await.len(), 5);
+    let counted = [("note", "old"), ("days", ""), ("count", "3")];
+    assert!(desk.done("/vouchers/+unused", &counted).await.text.contains("Deleted: 3"));
     assert_eq!(all(&gateway).await.len(), 2);
 }
 

@@ -101,6 +101,19 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::HandshakeUptime => "error-handshake-uptime",
         Error::SecretAgain => "error-secret-again",
         Error::TestRecipient => "error-test-recipient",
-        _ => return None,
+        // No form of the panel can be refused for these, or they bring words of their own.
+        Error::ServerAmbiguous
+        | Error::AccountStatus
+        | Error::Boolean(_)
+        | Error::ProtocolInPath
+        | Error::PortInPath
+        | Error::Month
+        | Error::Year
+        | Error::Hotspot(_)
+        | Error::Settings(_)
+        | Error::Unsent(_)
+        | Error::Store(_)
+        | Error::Kernel(_)
+        | Error::Failed(_) => return None,
     })
 }

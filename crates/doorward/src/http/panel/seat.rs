@@ -60,20 +60,24 @@ impl From<Denied> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        match error {
+        let missing = matches!(
+            error,
             Error::AccountNotFound
-            | Error::ServerNotFound
-            | Error::OperatorNotFound
-            | Error::LinkNotFound
-            | Error::VoucherNotFound
-            | Error::GuestNotFound
-            | Error::Hotspot(HotspotError::NotFound)
-            | Error::HashNotFound => Self::NotFound,
-            error if errors::is_failure(&error) => {
-                errors::log(&error);
-                Self::Broken
-            }
-            error => Self::Refused(error.to_string()),
+                | Error::ServerNotFound
+                | Error::OperatorNotFound
+                | Error::LinkNotFound
+                | Error::VoucherNotFound
+                | Error::GuestNotFound
+                | Error::Hotspot(HotspotError::NotFound)
+                | Error::HashNotFound
+        );
+        if missing {
+            Self::NotFound
+        } else if errors::is_failure(&error) {
+            errors::log(&error);
+            Self::Broken
+        } else {
+            Self::Refused(error.to_string())
         }
     }
 }
@@ -291,7 +295,8 @@ impl Seat {
     pub(super) fn why(&self, error: DeskError) -> Result<String, Failure> {
         match error {
             DeskError::Refused(error) if !errors::is_failure(&error) => Ok(errors::text(self.lang, &error)),
-            error => Err(error.into()),
+            DeskError::Refused(error) => Err(error.into()),
+            DeskError::Denied(denied) => Err(denied.into()),
         }
     }
 

@@ -68,6 +68,7 @@ pub(super) fn read_amount(number: &str, unit: &str) -> Option<u64> {
 pub(super) fn wrong_field(error: &DeskError) -> &'static str {
     use crate::app::Error as E;
     let DeskError::Refused(error) = error else { return "" };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other refusal is of no single field")]
     match error {
         E::Name | E::NameTaken => "name",
         E::Username | E::UsernameTaken => "username",

@@ -7,7 +7,7 @@ mod terms;
 
 use askama::Template;
 use axum::extract::RawQuery;
-use doorward_policy::voucher::{ValidFor, VoucherStatus};
+use doorward_policy::voucher::{ValidFor, VoucherStatus, check_note};
 
 use super::{
     csv::{self, Line},
@@ -223,14 +223,15 @@ struct UnusedPage {
     error: String,
 }
 
-/// Which unused vouchers: with a note, or older than some days. `None`: days that are no number.
+/// Which unused vouchers: with a note, or older than some days. `None`: days that are no number, or no note.
 fn unused(form: &Form) -> Option<UnusedFilter> {
-    let note: String = form.trimmed("note").chars().filter(|c| !c.is_control()).take(200).collect();
+    let note = form.trimmed("note");
+    check_note(note).ok()?;
     let created_before_ms = match form.trimmed("days") {
         "" => None,
         days => Some(now_ms() - i64::from(days.parse::<u16>().ok()?) * 86_400_000),
     };
-    Some(UnusedFilter { created_before_ms, note: (!note.is_empty()).then_some(note) })
+    Some(UnusedFilter { created_before_ms, note: (!note.is_empty()).then(|| note.to_owned()) })
 }
 
 async fn ask_unused(seat: Seat, RawQuery(query): RawQuery) -> Answer {
@@ -248,6 +249,11 @@ async fn ask_unused(seat: Seat, RawQuery(query): RawQuery) -> Answer {
 
 async fn delete_unused(seat: Seat, form: Form) -> Answer {
     let filter = unused(&form).ok_or(Failure::BadForm)?;
+    // Only what was counted before the eyes of who agreed: an empty form is no order to delete everything.
+    let shown: u64 = form.text("count").parse().map_err(|_| Failure::BadForm)?;
+    if seat.desk()?.view(MODULE)?.count_unused_vouchers(&filter).await? != shown {
+        return seat.warn("/vouchers/+unused", "vouchers-unused-changed");
+    }
     let what = format!("note {:?}, older than {:?} days", form.trimmed("note"), form.trimmed("days"));
     let change = Change::new("delete_unused", "vouchers").before(what);
     let done = seat.desk()?.change(MODULE, change, move |app| async move {

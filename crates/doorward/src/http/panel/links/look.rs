@@ -56,7 +56,21 @@ pub(super) fn again(seat: &Seat, form: Form, invalid: &Invalid) -> Answer {
         Why::Control => seat.t("links-why-control"),
         Why::Link => seat.t("links-why-link"),
         Why::Range => seat.fill("links-why-days", &[("most", &MOST_DAYS.to_string())]),
-        why => why.to_string(),
+        Why::Missing
+        | Why::Many(_)
+        | Why::Colour
+        | Why::HostName
+        | Why::Garden
+        | Why::Url
+        | Why::Image
+        | Why::Twice
+        | Why::MailAddress
+        | Why::HttpMethod
+        | Why::Header
+        | Why::Body
+        | Why::Placeholder
+        | Why::CountryCode
+        | Why::ValidFor => invalid.why.to_string(),
     };
     let label = match wrong.strip_prefix("button") {
         Some(rest) => seat.fill("links-button", &[("n", rest.split('_').next().unwrap_or_default())]),

@@ -139,6 +139,7 @@ fn once(form: &Form, typed: &Typed) -> Option<Once<Vec<VoucherRecord>>> {
     let ticket = form.text("ticket");
     (ticket.len() == 32).then(|| {
         let said = format!("{typed:?} {} {} {}", form.text("count"), form.text("kind"), form.text("username"));
+        let said = format!("{said} {}", form.text("passcode"));
         let key = Sha256::new().chain_update(b"panel voucher form ").chain_update(ticket).finalize();
         let ticket = OnceTicket { key: key.into(), request: Sha256::digest(said).into(), now_ms: now_ms() };
         let answer = |made: &Vec<VoucherRecord>| batch(made).to_string().into_bytes();

@@ -84,6 +84,9 @@ async fn edit(seat: Seat, Path(name): Path<String>, form: Form) -> Answer {
     let typed = Typed::of(&form);
     let before = seat.desk()?.view(MODULE)?.voucher(&name).await.map_err(crate::app::Error::from)?;
     let wanted = typed.read(&seat).and_then(|terms| {
+        if terms.fullname.is_none() {
+            return Err(seat.t("error-fullname"));
+        }
         let passcode = match form.text("passcode") {
             "" => None,
             text => Some(Passcode::new(text.to_owned()).map_err(|_| seat.t("error-voucher-passcode"))?),
@@ -145,7 +148,11 @@ async fn extend(seat: Seat, Path(name): Path<String>, form: Form) -> Answer {
 }
 
 async fn switch(seat: Seat, Path(name): Path<String>, form: Form) -> Answer {
-    let enabled = form.text("enabled") == "1";
+    let enabled = match form.text("enabled") {
+        "1" => true,
+        "0" => false,
+        _ => return Err(Failure::BadForm),
+    };
     let (change, who) = (Change::new(if enabled { "enable" } else { "disable" }, &name), name.clone());
     let done = seat
         .desk()?
