@@ -78,7 +78,7 @@ impl HotspotLab {
     pub fn opened(&self) {
         let listening = || {
             let sockets = self.gateway.host.run("ss -Hlntu");
-            [":67 ", &format!("{GATEWAY_GUEST}:53 "), &format!("{GATEWAY_GUEST}:80 ")]
+            [":67 ", &format!("{GATEWAY_GUEST}%{BRIDGE}:53 "), &format!("{GATEWAY_GUEST}%{BRIDGE}:80 ")]
                 .iter()
                 .all(|port| sockets.contains(*port))
         };
