@@ -43,6 +43,19 @@ async function signIn(page, who) {
   await keep(page, who);
 }
 
+/** Sends the form of a page, which must lead to another. */
+async function send(page) {
+  const before = page.url();
+  // What the browser itself would not send, and would only show.
+  const invalid = await page.locator("main form :invalid:not(fieldset)").evaluateAll((fields) =>
+    fields.map((field) => `${field.name}=${field.value}: ${field.validationMessage}`));
+  if (invalid.length > 0) throw new Error(`not sent: ${invalid.join("; ")}`);
+  await page.click("main form .card-footer button[type=submit]");
+  const refused = page.locator("main .alert-danger");
+  await Promise.race([page.waitForURL((to) => to.href !== before), refused.waitFor()]);
+  if (page.url() === before) throw new Error(`refused: ${before}: ${await refused.textContent()}`);
+}
+
 /** Presses the danger button of the question. */
 async function agree(page) {
   await page.locator("dialog.confirm .btn-danger").click();
@@ -66,11 +79,10 @@ const steps = {
   async account(page, { external }) {
     await page.goto(`${url}/servers/+new`);
     await page.fill("#external_ip", external);
-    await page.click("main form button[type=submit]");
-    await page.waitForURL("**/servers**");
+    await send(page);
     await page.goto(`${url}/accounts/+new`);
     const [name, server] = [await page.inputValue("#name"), await page.inputValue("#server")];
-    await page.click("main form button[type=submit]");
+    await send(page);
     await page.goto(`${url}/accounts/${name}/config`);
     return { name, server, config: await page.locator("#config").textContent() };
   },
