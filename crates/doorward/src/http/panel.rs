@@ -1,7 +1,7 @@
 //! The panel: pages for operators.
 //!
-//! Every route is declared with what it needs ([`routes::Need`]); the [`guard`] asks for it before the handler runs, and
-//! the handler reaches the operations only through its [`seat::Seat`]'s desk, which asks again and notes every change.
+//! Every route is declared with what it needs (`routes::Need`); the `guard` asks for it before the handler runs, and
+//! the handler reaches the operations only through its `seat::Seat`'s desk, which asks again and notes every change.
 
 mod accounts;
 mod api_access;
