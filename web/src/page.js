@@ -47,6 +47,7 @@ export function startPage() {
   });
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-autosubmit]")) event.target.form?.requestSubmit();
+    if (event.target.matches("[data-file-to]")) takeFile(event.target);
   });
   document.addEventListener("submit", (event) => {
     // Said by who sees and who hears; the page goes away when the answer comes.
@@ -70,6 +71,23 @@ export function startPage() {
     const field = document.querySelector("[aria-invalid=true]") ?? document.querySelector("main form .form-control");
     field?.focus();
   }
+}
+
+/** Puts a chosen file into a field, as `data:` with base64. */
+function takeFile(input) {
+  const field = document.querySelector(input.dataset.fileTo);
+  const file = input.files[0];
+  field.value = "";
+  input.setCustomValidity("");
+  if (!file) return;
+  if (file.size > Number(input.dataset.fileMost)) {
+    input.setCustomValidity(input.dataset.fileLong);
+    input.reportValidity();
+    return;
+  }
+  const reader = new FileReader();
+  reader.addEventListener("load", () => (field.value = reader.result));
+  reader.readAsDataURL(file);
 }
 
 function toggleMenu(button, menu) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 mod check;
 
 pub(crate) use check::{Checked, line, lines, require};
-pub use check::{Invalid, MOST_FIELDS, Why, colour, is_callable};
+pub use check::{Invalid, MOST_FIELDS, MOST_LOGO, Why, colour, is_callable};
 
 /// Settings of one hotspot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,13 @@
-//! Hotspots: make, change, delete; pass-through and blocked devices.
+//! Hotspots: make, change, delete.
 
-use std::{net::Ipv6Addr, sync::Arc};
+mod devices;
+mod propose;
+
+use std::{collections::BTreeMap, net::Ipv6Addr, sync::Arc};
 
 use doorward_policy::{
     desired::overlaps,
-    guest::{EndReason, Mac},
+    guest::EndReason,
     hotspot::{Hotspot, HotspotId},
     name::{IfName, Name},
     vpn_server::{is_host_of, is_host_of_v6},
@@ -12,7 +15,12 @@ use doorward_policy::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::sync::watch;
 
-use super::{App, Error, directory::overlaps_v6, now_ms, vpn_servers};
+pub use self::{devices::MOST_NOTE, propose::HotspotProposal};
+use super::{
+    App, Error,
+    directory::{Directory, overlaps_v6},
+    now_ms, vpn_servers,
+};
 pub use crate::store::{DevicePolicy, HotspotDevice, HotspotRecord};
 use crate::{
     hotspot_settings::HotspotSettings,
@@ -24,10 +32,6 @@ use crate::{
 const MOST_HOTSPOTS: usize = 64;
 /// Networks that guests of a hotspot may reach besides the internet.
 const MOST_NETWORKS: usize = 32;
-/// Pass-through and blocked devices of a hotspot.
-const MOST_DEVICES: usize = 4096;
-/// Characters of a device's note.
-const MOST_NOTE: usize = 200;
 
 /// Why a hotspot cannot be so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +102,17 @@ pub enum Ipv6Choice {
     Net(Ipv6Net),
 }
 
+/// A hotspot, and who is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HotspotStanding {
+    /// The hotspot.
+    pub record: HotspotRecord,
+    /// Devices that have an address there.
+    pub seen: usize,
+    /// Devices that are online.
+    pub online: usize,
+}
+
 impl HotspotSpec {
     /// What is wanted of a hotspot now, to be changed.
     #[must_use]
@@ -137,6 +152,32 @@ impl App {
         self.0.hotspots.borrow().iter().find(|record| record.hotspot.id == id).cloned()
     }
 
+    /// The hotspots, by id, with how many devices are there. Costs no query.
+    #[must_use]
+    pub fn hotspot_standings(&self) -> Vec<HotspotStanding> {
+        let records = self.0.hotspots.borrow().clone();
+        let mut counts: BTreeMap<HotspotId, (usize, usize)> = BTreeMap::new();
+        for host in self.hosts().all() {
+            let (seen, online) = counts.entry(host.hotspot).or_default();
+            *seen += usize::from(!host.addresses.is_empty());
+            *online += usize::from(host.online.is_some());
+        }
+        let standing = |record: &HotspotRecord| {
+            let (seen, online) = counts.get(&record.hotspot.id).copied().unwrap_or_default();
+            HotspotStanding { record: record.clone(), seen, online }
+        };
+        records.iter().map(standing).collect()
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`HotspotError::NotFound`].
+    pub fn hotspot_standing(&self, name: &str) -> Result<HotspotStanding, Error> {
+        let found = self.hotspot_standings().into_iter().find(|standing| standing.record.name.as_str() == name);
+        Ok(found.ok_or(HotspotError::NotFound)?)
+    }
+
     /// Makes a hotspot.
     ///
     /// # Errors
@@ -169,11 +210,25 @@ impl App {
     /// # Errors
     /// [`Error::Hotspot`]; the store failed.
     pub async fn update_hotspot(&self, name: &str, spec: HotspotSpec) -> Result<HotspotRecord, Error> {
+        self.edit_hotspot(name, move |_| Ok(spec)).await
+    }
+
+    /// Changes a part of a hotspot: `edit` gets what is wanted of it now, so that two who change different parts at
+    /// the same time both have their way.
+    ///
+    /// # Errors
+    /// Those of `edit`; [`Error::Hotspot`]; the store failed.
+    pub async fn edit_hotspot(
+        &self,
+        name: &str,
+        edit: impl FnOnce(HotspotSpec) -> Result<HotspotSpec, Error> + Send + 'static,
+    ) -> Result<HotspotRecord, Error> {
         let (app, name) = (self.clone(), name.to_owned());
         self.finish(async move {
-            spec.settings.check()?;
             let order = app.edit_servers().await?;
             let old = app.hotspot(&name)?;
+            let spec = edit(HotspotSpec::of(&old))?;
+            spec.settings.check()?;
             let mut hotspot = app.judge_hotspot(&spec, Some(old.hotspot.id))?;
             (hotspot.allowed, hotspot.blocked) = (old.hotspot.allowed.clone(), old.hotspot.blocked.clone());
             let record = HotspotRecord { hotspot, settings: spec.settings, ..old };
@@ -220,54 +275,6 @@ impl App {
         .await
     }
 
-    /// Pass-through and blocked devices of a hotspot, by MAC.
-    ///
-    /// # Errors
-    /// [`HotspotError::NotFound`]; the store failed.
-    pub async fn hotspot_devices(&self, name: &str) -> Result<Vec<HotspotDevice>, Error> {
-        let id = self.hotspot(name)?.hotspot.id;
-        self.store().hotspot_devices(id).await.map_err(Error::Store)
-    }
-
-    /// Lets a device pass without a login, blocks it, or (`None`) treats it like any other again.
-    ///
-    /// # Errors
-    /// [`Error::Hotspot`]; the store failed.
-    pub async fn set_device_policy(
-        &self,
-        name: &str,
-        mac: Mac,
-        policy: Option<DevicePolicy>,
-        note: String,
-    ) -> Result<(), Error> {
-        let (app, name) = (self.clone(), name.to_owned());
-        if note.len() > 4 * MOST_NOTE || note.chars().count() > MOST_NOTE || note.chars().any(char::is_control) {
-            return Err(HotspotError::Note.into());
-        }
-        self.finish(async move {
-            let order = app.edit_servers().await?;
-            let Hotspot { id, allowed, blocked, .. } = app.hotspot(&name)?.hotspot;
-            if let Some(policy) = policy {
-                let known = allowed.contains(&mac) || blocked.contains(&mac);
-                if !known && allowed.len() + blocked.len() >= MOST_DEVICES {
-                    return Err(HotspotError::TooManyDevices.into());
-                }
-                let device = HotspotDevice { mac, policy, note, created_ms: now_ms() };
-                app.store().put_hotspot_device(id, &device).await.map_err(refusal)?;
-            } else {
-                app.store().remove_hotspot_device(id, mac).await.map_err(|error| {
-                    let missing = matches!(error, store::Error::Missing);
-                    if missing { HotspotError::DeviceNotFound.into() } else { Error::Store(error) }
-                })?;
-            }
-            app.reload_hotspots().await?;
-            drop(order);
-            app.settle(&[Owner::Hotspot(id)]).await;
-            Ok(())
-        })
-        .await
-    }
-
     /// Reads the hotspots anew, for all who follow them.
     async fn reload_hotspots(&self) -> Result<(), Error> {
         let records = self.store().hotspots().await.map_err(Error::Store)?;
@@ -297,9 +304,7 @@ impl App {
         // Addresses on its own interface are its own, or will be.
         let elsewhere = || host.addresses.iter().filter(|(name, _)| name != interface).map(|(_, net)| *net);
         let directory = self.directory();
-        let on_host = elsewhere().any(|net| matches!(net, IpNet::V4(net) if overlaps(net, *address)));
-        let at_others = others.iter().any(|other| overlaps(other.address, *address));
-        if on_host || at_others || directory.has_subnet(*address, None) {
+        if is_taken(&directory, *address, elsewhere(), &others) {
             return Err(HotspotError::SubnetTaken);
         }
         let taken_v6 = |net: Ipv6Net| {
@@ -336,6 +341,18 @@ impl App {
         let global = self.global_id();
         (0..=u16::MAX).rev().filter_map(|number| vpn_servers::unique_local(global, number)).find(|net| !taken(*net))
     }
+}
+
+/// Whether a subnet overlaps one of the host's, a VPN server's or another hotspot's.
+fn is_taken(
+    directory: &Directory,
+    net: Ipv4Net,
+    mut of_host: impl Iterator<Item = IpNet>,
+    hotspots: &[Hotspot],
+) -> bool {
+    of_host.any(|other| matches!(other, IpNet::V4(other) if overlaps(other, net)))
+        || hotspots.iter().any(|other| overlaps(other.address, net))
+        || directory.has_subnet(net, None)
 }
 
 /// A /64 of unicast addresses with one for the gateway.

@@ -38,21 +38,22 @@ impl App {
     /// # Errors
     /// [`Error::Hotspot`], [`Error::SecretAgain`], [`Error::Settings`]; the store failed.
     pub async fn set_provider(&self, hotspot: &str, wish: ProviderWish) -> Result<(), Error> {
-        let record = self.hotspot(hotspot)?;
-        let mut settings = record.settings.as_ref().clone();
-        let own = match settings.methods.iter().position(|own| own.method == Method::Facebook) {
-            Some(at) => settings.methods.get_mut(at),
-            None => {
-                settings.methods.push(MethodSettings::new(Method::Facebook));
-                settings.methods.last_mut()
+        let edit = move |spec: HotspotSpec| {
+            let mut settings = spec.settings.as_ref().clone();
+            let own = match settings.methods.iter().position(|own| own.method == Method::Facebook) {
+                Some(at) => settings.methods.get_mut(at),
+                None => {
+                    settings.methods.push(MethodSettings::new(Method::Facebook));
+                    settings.methods.last_mut()
+                }
+            };
+            if let Some(own) = own {
+                own.enabled = wish.enabled;
+                own.provider = Some(merged(wish, own.provider.as_ref())?);
             }
+            Ok(HotspotSpec { settings: Arc::new(settings), ..spec })
         };
-        if let Some(own) = own {
-            own.enabled = wish.enabled;
-            own.provider = Some(merged(wish, own.provider.as_ref())?);
-        }
-        let spec = HotspotSpec { settings: Arc::new(settings), ..HotspotSpec::of(&record) };
-        self.update_hotspot(hotspot, spec).await.map(drop)
+        self.edit_hotspot(hotspot, edit).await.map(drop)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     app::{
         self, App,
         guest_settings::ApiSwitches,
-        hotspots::{DevicePolicy, HotspotRecord, HotspotSpec, Ipv6Choice},
+        hotspots::{DevicePolicy, HotspotSpec, HotspotStanding, Ipv6Choice},
         live::Which,
         one_time_links::LinkId,
         vouchers::{Refused, UnusedFilter, VoucherFilter, VoucherRecord, VoucherWish},
@@ -166,9 +166,8 @@ pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> R
             }
         }
         Order::ListHotspots => {
-            let hotspots = app.hotspots().borrow().clone();
-            for record in hotspots.iter() {
-                answer.row(&hotspot_line(app, record)).await?;
+            for standing in app.hotspot_standings() {
+                answer.row(&hotspot_line(&standing)).await?;
             }
             Ok(())
         }
@@ -187,18 +186,18 @@ pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> R
                 settings: Arc::new(*settings.unwrap_or_default()),
             };
             let record = app.create_hotspot(name, changed_spec(spec, form)?).await?;
-            Ok(answer.row(&hotspot_line(app, &record)).await?)
+            Ok(answer.row(&hotspot_line(&app.hotspot_standing(record.name.as_str())?)).await?)
         }
         Order::SetHotspot { name, form } => {
             let spec = changed_spec(HotspotSpec::of(&app.hotspot(&name)?), form)?;
             let record = app.update_hotspot(&name, spec).await?;
-            Ok(answer.row(&hotspot_line(app, &record)).await?)
+            Ok(answer.row(&hotspot_line(&app.hotspot_standing(record.name.as_str())?)).await?)
         }
         Order::RemoveHotspot { name, end_sessions } => Ok(app.delete_hotspot(&name, end_sessions).await?),
         Order::HotspotSettings { name } => Ok(answer.row(app.hotspot(&name)?.settings.as_ref()).await?),
         Order::SetHotspotSettings { name, settings } => {
-            let spec = HotspotSpec { settings: Arc::new(*settings), ..HotspotSpec::of(&app.hotspot(&name)?) };
-            app.update_hotspot(&name, spec).await?;
+            let settings = Arc::new(*settings);
+            app.edit_hotspot(&name, |spec| Ok(HotspotSpec { settings, ..spec })).await?;
             Ok(())
         }
         Order::GuestSettings => Ok(answer.row(app.guest_settings().as_ref()).await?),
@@ -332,9 +331,8 @@ fn voucher_line(app: &App, voucher: &VoucherRecord) -> VoucherLine {
     }
 }
 
-fn hotspot_line(app: &App, record: &HotspotRecord) -> HotspotLine {
+fn hotspot_line(HotspotStanding { record, seen, online }: &HotspotStanding) -> HotspotLine {
     let hotspot = &record.hotspot;
-    let hosts: Vec<_> = app.hosts().all().into_iter().filter(|host| host.hotspot == hotspot.id).collect();
     let methods = record.settings.methods.iter().filter(|method| method.enabled);
     HotspotLine {
         id: hotspot.id.0,
@@ -347,8 +345,8 @@ fn hotspot_line(app: &App, record: &HotspotRecord) -> HotspotLine {
         lan_access: hotspot.lan_access.iter().map(ToString::to_string).collect(),
         host_name: record.settings.host_name.clone(),
         methods: methods.map(|method| method.method.as_str().to_owned()).collect(),
-        online: hosts.iter().filter(|host| host.online.is_some()).count(),
-        seen: hosts.iter().filter(|host| !host.addresses.is_empty()).count(),
+        online: *online,
+        seen: *seen,
     }
 }
 

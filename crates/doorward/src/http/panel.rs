@@ -10,10 +10,12 @@ mod assets;
 mod audit;
 mod csv;
 mod dashboard;
+mod drafts;
 mod errors;
 mod events;
 mod form;
 mod guard;
+mod hotspots;
 mod invalid;
 mod links;
 mod list;
@@ -68,6 +70,7 @@ fn declare(routes: Routes) -> Routes {
     let routes = dashboard::routes(routes);
     let routes = servers::routes(routes);
     let routes = online::routes(accounts::routes(routes));
+    let routes = hotspots::routes(routes);
     let routes = vouchers::routes(routes);
     let routes = people::routes(routes);
     let routes = logins::routes(routes);
@@ -81,7 +84,7 @@ fn declare(routes: Routes) -> Routes {
     profile::routes(routes)
 }
 
-/// What every answer says to browsers and search engines.
+/// What every answer says to browsers and search engines. Previews of guests' pages have a policy of their own.
 async fn mark(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -96,7 +99,7 @@ async fn mark(request: Request, next: Next) -> Response {
         (header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
         (header::HeaderName::from_static("x-robots-tag"), "noindex, nofollow, noarchive"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -11,6 +11,7 @@ mod listener;
 mod login;
 mod methods;
 mod plain;
+pub(in crate::http) mod preview;
 mod probes;
 mod redirect;
 mod silent;

@@ -83,3 +83,107 @@ impl<'a> Browser<'a> {
         self.get(answer.headers["location"].to_str().unwrap()).await
     }
 }
+
+/// What a browser would send of the longest form of a page, if nobody touched it.
+#[derive(Debug, Clone)]
+pub struct Filled {
+    pairs: Vec<(String, String)>,
+    marked: Vec<String>,
+}
+
+impl Filled {
+    /// Reads the form with the most fields; not that of a search.
+    #[track_caller]
+    pub fn of(page: &str) -> Self {
+        let forms = page.split("<form ").skip(1).map(|rest| rest.split("</form>").next().unwrap());
+        forms
+            .filter(|form| form.contains("method=\"post\""))
+            .map(Self::of_one)
+            .max_by_key(|form| form.pairs.len())
+            .expect("a form")
+    }
+
+    fn of_one(form: &str) -> Self {
+        let (mut pairs, mut marked) = (Vec::new(), Vec::new());
+        for (at, _) in form.match_indices('<') {
+            let tag = form[at..].split('>').next().unwrap();
+            let attribute = |name: &str| {
+                let start = tag.find(&format!(" {name}=\""))? + name.len() + 3;
+                Some(plain(tag[start..].split('"').next().unwrap()))
+            };
+            let Some(name) = attribute("name").filter(|name| name != "csrf") else { continue };
+            let inner = || form[at + tag.len() + 1..].split("</").next().unwrap();
+            let kind = attribute("type").unwrap_or_default();
+            let value = if tag.starts_with("<textarea") {
+                // The first line break is the template's (HTML, section 13.1.2.6).
+                Some(plain(inner().strip_prefix('\n').unwrap_or(inner())))
+            } else if tag.starts_with("<select") {
+                let options = form[at..].split("</select>").next().unwrap();
+                let chosen = options.split("<option").skip(1).find(|option| option.contains(" selected"));
+                let option = chosen.or_else(|| options.split("<option").nth(1)).unwrap_or_default();
+                let named = option.split("value=\"").nth(1).map(|rest| rest.split('"').next().unwrap());
+                Some(plain(named.unwrap_or_else(|| option.split('>').nth(1).unwrap().split('<').next().unwrap())))
+            } else if tag.starts_with("<input") && (kind != "checkbox" || tag.contains(" checked")) {
+                attribute("value").or_else(|| Some(String::new()))
+            } else {
+                None
+            };
+            if tag.contains("aria-invalid") {
+                marked.push(name.clone());
+            }
+            pairs.extend(value.map(|value| (name, value)));
+        }
+        // A file is chosen beside the field that takes it.
+        if form.contains("type=\"file\"") && form.contains("aria-invalid") && marked.is_empty() {
+            marked.push("logo".to_owned());
+        }
+        Self { pairs, marked }
+    }
+
+    /// With another value.
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut form = self.without(name);
+        form.pairs.push((name.to_owned(), value.to_owned()));
+        form
+    }
+
+    /// Without a field: a box that is not ticked.
+    pub fn without(&self, name: &str) -> Self {
+        let mut form = self.clone();
+        form.pairs.retain(|(found, _)| found != name);
+        form
+    }
+
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it is shown as wrong.
+    pub fn is_marked(&self, name: &str) -> bool {
+        self.marked.iter().any(|found| found == name)
+    }
+
+    fn borrowed(&self) -> Vec<(&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+}
+
+/// Text that was escaped for HTML.
+fn plain(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (code, c) in [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")] {
+        text = text.replace(code, c);
+    }
+    text
+}
+
+impl Browser<'_> {
+    pub async fn post_form(&self, path: &str, form: &Filled) -> Answer {
+        self.post(path, &form.borrowed()).await
+    }
+
+    /// Sends a form that must be taken, and answers the page that it leads to.
+    pub async fn send(&self, path: &str, form: &Filled) -> Answer {
+        self.done(path, &form.borrowed()).await
+    }
+}

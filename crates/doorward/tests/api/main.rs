@@ -32,6 +32,7 @@ mod own_parts;
 mod panel;
 mod panel_api;
 mod panel_guests;
+mod panel_hotspots;
 mod panel_settings;
 mod panel_vouchers;
 mod panel_vpn;

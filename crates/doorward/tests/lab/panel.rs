@@ -110,10 +110,11 @@ fn from_the_first_start_to_a_guest_thrown_out() {
 
 /// Each role sees its part of the menu, and gets no other by address either.
 fn roles(browser: &Browser) {
-    const PATHS: [&str; 14] = [
+    const PATHS: [&str; 15] = [
         "/",
         "/servers",
         "/accounts",
+        "/hotspots",
         "/vouchers",
         "/vouchers/+new",
         "/guests/email",
@@ -134,6 +135,7 @@ fn roles(browser: &Browser) {
             &[
                 "/servers",
                 "/accounts",
+                "/hotspots",
                 "/guests/email",
                 "/logins",
                 "/live",
@@ -188,6 +190,8 @@ fn every_page_can_be_read_by_everybody() {
         "/vouchers",
         "/vouchers/+new",
         "/vouchers/+unused",
+        "/hotspots",
+        "/hotspots/+new",
         "/guests/voucher",
         "/logins",
         "/live",
@@ -200,9 +204,14 @@ fn every_page_can_be_read_by_everybody() {
         "/audit",
         "/api-hashes",
         "/api-access",
+        "/settings",
+        "/settings/guests",
+        "/settings/mail",
+        "/settings/sms",
+        "/settings/social",
+        "/settings/status",
         "/profile",
         "/profile/totp",
-        "/login-is-none",
     ] {
         paths.insert(name_of(path), json!(path));
     }
@@ -214,12 +223,19 @@ fn every_page_can_be_read_by_everybody() {
         ("account", format!("/accounts/{account}")),
         ("account-edit", format!("/accounts/{account}/edit")),
         ("account-config", format!("/accounts/{account}/config")),
+        ("hotspot", "/hotspots/lobby".to_owned()),
+        ("hotspot-network", "/hotspots/lobby/network".to_owned()),
+        ("hotspot-login", "/hotspots/lobby/login".to_owned()),
+        ("hotspot-portal", "/hotspots/lobby/portal".to_owned()),
+        ("hotspot-portal-preview", "/hotspots/lobby/portal/preview?lang=en".to_owned()),
+        ("hotspot-garden", "/hotspots/lobby/garden".to_owned()),
+        ("hotspot-devices", "/hotspots/lobby/devices".to_owned()),
+        ("settings-provider", "/settings/social/lobby".to_owned()),
         ("voucher", format!("/voucher/{code}")),
         ("voucher-print", format!("/vouchers/+print?name={code}")),
     ] {
         paths.insert(name.to_owned(), json!(path));
     }
-    paths.remove("login-is-none");
     // Beside the build unless somebody wants them in the documentation (`make screens`).
     let pictures =
         std::env::var("DOORWARD_SCREENS").map_or_else(|_| browser.folder.path().join("pictures"), PathBuf::from);

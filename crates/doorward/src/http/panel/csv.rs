@@ -100,6 +100,14 @@ where
     answer(name, Body::new(Pieces { receiver, whole: false }))
 }
 
+/// Sends a list that is in memory.
+///
+/// # Errors
+/// A name that is no file's.
+pub(super) fn send_rows(name: &str, head: Line, lines: Vec<Line>) -> Answer {
+    answer(name, Body::from(joined(std::iter::once(head).chain(lines))))
+}
+
 fn answer(name: &str, body: Body) -> Answer {
     let disposition =
         HeaderValue::from_str(&format!("attachment; filename=\"{name}.csv\"")).map_err(|_| Failure::Broken)?;

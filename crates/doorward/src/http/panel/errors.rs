@@ -3,7 +3,11 @@
 use std::error::Error as _;
 
 use super::invalid;
-use crate::{app::Error, hotspot_settings::Lang, words};
+use crate::{
+    app::{Error, hotspots::HotspotError},
+    hotspot_settings::Lang,
+    words,
+};
 
 /// Whether it is no refusal but a failure of ours, whose cause goes to the log and not to the page.
 pub(super) fn is_failure(error: &Error) -> bool {
@@ -26,12 +30,34 @@ pub(super) fn text(lang: Lang, error: &Error) -> String {
     if let Error::Settings(invalid) = error {
         return invalid::text(lang, invalid);
     }
+    if let Error::Hotspot(error) = error {
+        return words::text(lang, hotspot(error));
+    }
     if let Error::Unsent(why) = error {
         return words::fill(lang, "error-unsent", &[("why", why)]);
     }
     match name(error) {
         Some(name) => words::text(lang, name),
         None => error.to_string(),
+    }
+}
+
+/// Name of the text of a refusal of a hotspot.
+fn hotspot(error: &HotspotError) -> &'static str {
+    match error {
+        HotspotError::NotFound => "error-hotspot-not-found",
+        HotspotError::NameTaken => "error-hotspot-name-taken",
+        HotspotError::InterfaceTaken => "error-hotspot-interface-taken",
+        HotspotError::Interface => "error-hotspot-interface",
+        HotspotError::Address => "error-hotspot-address",
+        HotspotError::AddressIpv6 => "error-hotspot-address-ipv6",
+        HotspotError::SubnetTaken => "error-hotspot-subnet-taken",
+        HotspotError::LanAccess => "error-hotspot-lan-access",
+        HotspotError::TooMany => "error-hotspot-too-many",
+        HotspotError::InUse => "error-hotspot-in-use",
+        HotspotError::TooManyDevices => "error-hotspot-too-many-devices",
+        HotspotError::DeviceNotFound => "error-hotspot-device-not-found",
+        HotspotError::Note => "error-hotspot-note",
     }
 }
 

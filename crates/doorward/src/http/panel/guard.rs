@@ -12,9 +12,10 @@ use axum::{
 use subtle::ConstantTimeEq as _;
 
 use super::{
+    drafts::Drafts,
     events::Publisher,
     form::Form,
-    links::preview::Drafts,
+    hotspots::Draft,
     routes::Need,
     seat::{Failure, Flashes, Seat},
 };
@@ -42,15 +43,22 @@ struct Shared {
     app: App,
     settings: HttpSettings,
     flashes: Flashes,
-    drafts: Drafts,
+    link_drafts: Drafts<String>,
+    portal_drafts: Drafts<Draft>,
     publisher: Publisher,
 }
 
 impl Panel {
     pub(super) fn new(app: App, settings: &HttpSettings) -> Self {
         let publisher = Publisher::new(app.clone());
-        let (flashes, drafts) = (Flashes::default(), Drafts::default());
-        Self(Arc::new(Shared { app, settings: settings.clone(), flashes, drafts, publisher }))
+        Self(Arc::new(Shared {
+            app,
+            settings: settings.clone(),
+            flashes: Flashes::default(),
+            link_drafts: Drafts::default(),
+            portal_drafts: Drafts::default(),
+            publisher,
+        }))
     }
 
     /// The operations, for the pages that let people in. All others have a desk (`tests/walls.rs`).
@@ -67,9 +75,14 @@ impl Panel {
         &self.0.flashes
     }
 
-    /// Style sheets of previews.
-    pub(super) fn drafts(&self) -> &Drafts {
-        &self.0.drafts
+    /// Style sheets of previewed links.
+    pub(super) fn link_drafts(&self) -> &Drafts<String> {
+        &self.0.link_drafts
+    }
+
+    /// Previewed pages of portals.
+    pub(super) fn portal_drafts(&self) -> &Drafts<Draft> {
+        &self.0.portal_drafts
     }
 
     pub(super) fn publisher(&self) -> &Publisher {

@@ -12,11 +12,12 @@ pub(super) fn text(lang: Lang, invalid: &Invalid) -> String {
 }
 
 /// What the form calls a field: the text `field-sms-headers` of `sms.headers.X-Key`; without one, the field's own name.
+/// Languages are left out: `field-texts-title` is that of `texts.de.title`.
 fn label(lang: Lang, field: &str) -> String {
     let parts: Vec<String> = field
         .split('.')
         .map(|part| part.split('[').next().unwrap_or_default().replace('_', "-"))
-        .filter(|part| !part.is_empty())
+        .filter(|part| !part.is_empty() && !Lang::ALL.iter().any(|lang| lang.as_str() == part))
         .collect();
     let names = (1..=parts.len()).rev().map(|most| format!("field-{}", parts[..most].join("-")));
     names.into_iter().find_map(|name| words::find(lang, &name)).unwrap_or_else(|| field.to_owned())
@@ -56,6 +57,7 @@ mod tests {
         let said = |field: &str, why| text(Lang::En, &Invalid { field: field.to_owned(), why });
         assert_eq!(said("mail.host", Why::HostName), "Server: this is not a host name.");
         assert_eq!(said("sms.headers.X-Key", Why::Header), "Headers: this is not a header.");
+        assert_eq!(said("texts.de.title", Why::Control), "Title: this holds control characters.");
         assert_eq!(said("no[3].such_thing", Why::Long(7)), "no[3].such_thing: this has more than 7 characters.");
     }
 }

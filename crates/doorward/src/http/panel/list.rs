@@ -1,7 +1,8 @@
 //! Lists: what the address says of a page of one, and how to get to the others.
 
 use super::{form::Form, seat::Failure};
-use crate::app::audit::{Paging, SortColumn};
+pub(super) use crate::app::audit::Paging;
+use crate::app::audit::SortColumn;
 
 /// Rows on a page, as an operator may choose.
 const SIZES: [u32; 4] = [25, 50, 100, 250];
@@ -39,6 +40,14 @@ pub(super) fn paging<S: SortColumn>(query: Option<&str>, descending: bool) -> Re
         size: number("size").filter(|size| SIZES.contains(size)).unwrap_or(SIZES[1]),
     };
     Ok((paging, form))
+}
+
+/// The page of a list that is in memory, sorted.
+pub(super) fn part_of<S: SortColumn, R>(rows: Vec<R>, paging: Paging<S>, path: String) -> List<S, R> {
+    let total = rows.len() as u64;
+    let before = usize::try_from(paging.offset()).unwrap_or(usize::MAX);
+    let rows = rows.into_iter().skip(before).take(paging.size as usize).collect();
+    List { paging, rows, total, path, filters: Vec::new() }
 }
 
 impl<S: SortColumn, R> List<S, R> {

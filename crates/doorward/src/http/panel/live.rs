@@ -17,6 +17,7 @@ use crate::{
         Error,
         audit::{Paging, SortColumn},
         desk::{Change, Module},
+        hotspots::DevicePolicy,
         live::{Live, LiveHost, LivePaging, LiveSort, Which},
     },
     hosts::Standing,
@@ -24,11 +25,17 @@ use crate::{
 
 const MODULE: Module = Module::Live;
 const PAGE: &str = "/live";
-/// Most devices that are thrown out by one form.
+/// The same with devices that are not online.
+const HOSTS: &str = "/live?show=hosts";
+/// Most devices that one form is about.
 const MOST_CHOSEN: usize = 1000;
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.view(PAGE, MODULE, list).view("/live.csv", MODULE, export).change("/live/kick", MODULE, kick)
+    routes.view(PAGE, MODULE, list).view("/live.csv", MODULE, export).change("/live/kick", MODULE, kick).change(
+        "/live/device",
+        Module::Hotspots,
+        set_policy,
+    )
 }
 
 impl SortColumn for LiveSort {
@@ -62,8 +69,9 @@ impl Page {
         standing(host.standing)
     }
 
-    fn online(&self, host: &LiveHost) -> bool {
-        host.standing == Standing::Online
+    /// Whether something can be done about it.
+    fn can_choose(&self, host: &LiveHost) -> bool {
+        host.standing == Standing::Online || (self.hosts && self.f.may_change(Module::Hotspots))
     }
 
     fn for_how_long(&self, ms: &u64) -> String {
@@ -129,9 +137,40 @@ fn line(host: &LiveHost) -> Line {
         .number(bytes_up)
 }
 
-async fn kick(seat: Seat, form: Form) -> Answer {
+/// Lets the chosen devices pass without a login, or blocks them, at the hotspots where they are.
+async fn set_policy(seat: Seat, form: Form) -> Answer {
+    let macs = chosen(&form)?;
+    if macs.is_empty() {
+        return seat.warn(HOSTS, "live-none-chosen");
+    }
+    let (policy, text) = match form.text("policy") {
+        "allowed" => (DevicePolicy::Allowed, "live-allowed"),
+        "blocked" => (DevicePolicy::Blocked, "live-blocked"),
+        _ => return Err(Failure::BadForm),
+    };
+    let names: Vec<String> = macs.iter().map(Mac::to_string).collect();
+    let change = Change::new("device", names.join(" ")).after(policy.as_str());
+    let done = seat.desk()?.change(Module::Hotspots, change, move |app| async move {
+        let mut set = 0;
+        for mac in macs {
+            set += usize::from(app.set_seen_device_policy(mac, policy).await? > 0);
+        }
+        Ok(set)
+    });
+    match done.await {
+        Ok(set) => seat.applied(HOSTS, text, &[("count", &set.to_string())]),
+        Err(error) => seat.refused(HOSTS, error),
+    }
+}
+
+/// Devices that boxes were ticked for.
+fn chosen(form: &Form) -> Result<Vec<Mac>, Failure> {
     let macs = form.all("mac").take(MOST_CHOSEN).map(str::parse::<Mac>).collect::<Result<Vec<_>, _>>();
-    let macs = macs.map_err(|_| Failure::BadForm)?;
+    macs.map_err(|_| Failure::BadForm)
+}
+
+async fn kick(seat: Seat, form: Form) -> Answer {
+    let macs = chosen(&form)?;
     if macs.is_empty() {
         return seat.warn(PAGE, "live-none-chosen");
     }

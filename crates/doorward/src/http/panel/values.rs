@@ -1,9 +1,12 @@
-//! Values of the VPN's forms: what was typed → what operations judge, and back.
+//! Values of forms: what was typed → what operations judge, and back.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::form::Form;
-use crate::app::{Given, desk::DeskError};
+use crate::{
+    app::{Given, desk::DeskError},
+    hotspot_settings::GardenEntry,
+};
 
 /// Units of an amount of data, the largest first.
 pub(super) const UNITS: [(&str, u64); 5] =
@@ -64,6 +67,39 @@ pub(super) fn read_amount(number: &str, unit: &str) -> Option<u64> {
     i64::try_from(bytes).ok().map(i64::unsigned_abs)
 }
 
+/// Units of a span of time in seconds, the largest first; their names are texts.
+pub(super) const SPANS: [(&str, u32); 4] = [("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1)];
+
+/// A span of time in the largest unit that keeps it exact: number and unit.
+pub(super) fn span(seconds: u32) -> (String, &'static str) {
+    let exact = SPANS.iter().find(|(_, size)| seconds > 0 && seconds.is_multiple_of(*size));
+    let (unit, size) = exact.copied().unwrap_or(("minutes", 60));
+    ((seconds / size).to_string(), unit)
+}
+
+/// Reads one: seconds. Empty is 0.
+pub(super) fn read_span(number: &str, unit: &str) -> Option<u32> {
+    let (_, size) = SPANS.iter().find(|(name, _)| *name == unit)?;
+    let number: u32 = if number.is_empty() { 0 } else { number.parse().ok()? };
+    number.checked_mul(*size)
+}
+
+/// Names of a walled garden, one a line: `*.example.com`, or `http *.example.com` where port 80 is open too.
+pub(super) fn garden_lines(entries: &[GardenEntry]) -> String {
+    let line = |entry: &GardenEntry| if entry.http { format!("http {}", entry.name) } else { entry.name.clone() };
+    entries.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads them; what no name may be is found where settings are judged.
+pub(super) fn read_garden(text: &str) -> Vec<GardenEntry> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let entry = |line: &str| {
+        let without = line.strip_prefix("http ");
+        GardenEntry { name: without.unwrap_or(line).trim().to_owned(), http: without.is_some() }
+    };
+    lines.map(entry).collect()
+}
+
 /// Name of the field that a refusal is about; empty: none.
 pub(super) fn wrong_field(error: &DeskError) -> &'static str {
     use crate::app::Error as E;
@@ -110,6 +146,14 @@ pub(super) fn difference(before: &Form, after: &Form, fields: &[&str]) -> (Strin
     (texts(before), texts(after))
 }
 
+/// How two forms differ in any field, for the audit log: before and after.
+pub(super) fn differing(before: &Form, after: &Form) -> (String, String) {
+    let mut names: Vec<&str> = before.names().chain(after.names()).collect();
+    names.sort_unstable();
+    names.dedup();
+    difference(before, after, &names)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +168,19 @@ mod tests {
         assert!(read("2026-03-29T02:30").is_some(), "an hour that is skipped");
         for bad in ["", "x", "2026-13-01T00:00", "2026-11-27T13:00Z", "1960-01-01T00:00", "+999999-01-01T00:00"] {
             assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn spans_come_back() {
+        for seconds in [0, 1, 59, 60, 90, 3600, 5400, 86_400, 90_000, u32::MAX] {
+            let (number, unit) = span(seconds);
+            assert_eq!(read_span(&number, unit), Some(seconds));
+        }
+        assert_eq!((span(0).1, span(7200)), ("minutes", ("2".to_owned(), "hours")));
+        assert_eq!(read_span("", "days"), Some(0));
+        for bad in [("-1", "days"), ("1.5", "hours"), ("1", "weeks"), ("99999999", "days"), ("x", "seconds")] {
+            assert_eq!(read_span(bad.0, bad.1), None, "{bad:?}");
         }
     }
 

@@ -18,6 +18,7 @@ const MENU: &[(Module, &str, &str, &str)] = &[
     (Module::Dashboard, "/", "layout-dashboard", "menu-dashboard"),
     (Module::Servers, "/servers", "server-2", "menu-servers"),
     (Module::Accounts, "/accounts", "users", "menu-accounts"),
+    (Module::Hotspots, "/hotspots", "wifi", "menu-hotspots"),
     (Module::Vouchers, "/vouchers", "ticket", "menu-vouchers"),
     (Module::Guests, "/guests", "users", "menu-guests"),
     (Module::Logins, "/logins", "list-details", "menu-logins"),

@@ -30,8 +30,11 @@ pub(super) struct Frame {
     pub(super) welcome: String,
     pub(super) colour: String,
     pub(super) style: String,
-    pub(super) logo: Option<&'static str>,
-    pub(super) has_terms: bool,
+    pub(super) logo: Option<String>,
+    /// Address of the terms of use; `None`: there are none.
+    pub(super) terms: Option<String>,
+    /// Address of the first page.
+    pub(super) front: String,
     /// Seconds until the page asks again.
     pub(super) refresh: Option<u32>,
     /// Where the browser goes by itself.
@@ -58,8 +61,15 @@ impl Frame {
             welcome,
             style: format!("html{{--c:{colour};--on:{on}}}{STYLE}"),
             colour,
-            logo: settings.logo.as_ref().map(|_| "/logo"),
-            has_terms: visit.has_terms(),
+            logo: settings.logo.as_ref().map(|logo| match visit.preview {
+                true => format!("data:{};base64,{}", logo.mime, logo.data),
+                false => "/logo".to_owned(),
+            }),
+            terms: visit.has_terms().then(|| match visit.preview {
+                true => format!("?page=terms&lang={}", lang.as_str()),
+                false => visit.path("/terms"),
+            }),
+            front: visit.path(if visit.preview { "" } else { "/" }),
             refresh: None,
             refresh_to: None,
             token: visit.token.clone(),

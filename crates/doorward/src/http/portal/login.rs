@@ -78,7 +78,12 @@ pub(super) fn method(site: &Site, visit: &Visit, method: Method) -> Option<Metho
 
 /// The page, with what was sent before.
 pub(super) fn page(site: &Site, visit: &Visit, sent: &Sent, waiting: bool, status: StatusCode) -> Response {
-    let methods: Vec<_> = offered(visit.settings(), &site.app.guest_settings()).collect();
+    shown(visit, &site.app.guest_settings(), sent, waiting, status)
+}
+
+/// The same, also for a preview.
+pub(super) fn shown(visit: &Visit, guests: &GuestSettings, sent: &Sent, waiting: bool, status: StatusCode) -> Response {
+    let methods: Vec<_> = offered(visit.settings(), guests).collect();
     let open = sent.method.or_else(|| methods.first().map(|own| own.method));
     let mut forms: Vec<FormView> = methods.iter().map(|own| form(visit, own, sent)).collect();
     for (view, own) in forms.iter_mut().zip(&methods) {

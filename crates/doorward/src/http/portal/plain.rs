@@ -91,12 +91,20 @@ struct Terms<'a> {
 
 /// The operator's terms of use.
 pub(super) async fn terms(visit: Visit) -> Response {
+    shown_terms(&visit)
+}
+
+/// The page of the terms, also for a preview.
+pub(super) fn shown_terms(visit: &Visit) -> Response {
     if !visit.has_terms() {
-        return missing(&visit);
+        return missing(visit);
     }
     let text = visit.terms().replace("\r\n", "\n");
     let paragraphs = text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()).collect();
-    let page = Terms { f: Frame::of(&visit), paragraphs };
+    let mut page = Terms { f: Frame::of(visit), paragraphs };
+    if visit.preview {
+        "page=terms&".clone_into(&mut page.f.query);
+    }
     page.f.send(StatusCode::OK, &page)
 }
 

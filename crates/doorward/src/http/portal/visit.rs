@@ -1,6 +1,9 @@
 //! Who a request comes from, and to which portal.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{FromRequestParts, Request},
@@ -33,6 +36,8 @@ pub(super) struct Visit {
     pub(super) standing: Standing,
     /// For forms; empty where the device is unknown.
     pub(super) token: String,
+    /// By an operator who looks how a page would be.
+    pub(super) preview: bool,
 }
 
 impl Visit {
@@ -56,11 +61,29 @@ impl Visit {
             host,
             standing,
             token: String::new(),
+            preview: false,
         };
         if let Some(device) = visit.device() {
             visit.token = site.tokens.make(&device, now_ms());
         }
         Some(visit)
+    }
+
+    /// A look at the pages of a hotspot that need not be stored, by nobody.
+    pub(super) fn preview(record: HotspotRecord, lang: Lang) -> Self {
+        let (hotspot, gateway) = (record.hotspot.id, IpAddr::V4(record.hotspot.address.addr()));
+        Self {
+            records: Arc::new(vec![record]),
+            index: 0,
+            arrival: Arrival { peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED), gateway, hotspot, tls: false },
+            base: String::new(),
+            lang,
+            asked: None,
+            host: None,
+            standing: Standing::Captive,
+            token: String::new(),
+            preview: true,
+        }
     }
 
     pub(super) fn settings(&self) -> &HotspotSettings {
@@ -101,8 +124,8 @@ impl Visit {
 pub(super) fn base(site: &Site, record: &HotspotRecord, arrival: Arrival) -> String {
     let scheme = if site.tls && record.hotspot.portal_tls { "https" } else { "http" };
     match (record.settings.host_name.as_str(), arrival.gateway) {
-        ("", std::net::IpAddr::V4(address)) => format!("{scheme}://{address}"),
-        ("", std::net::IpAddr::V6(address)) => format!("{scheme}://[{address}]"),
+        ("", IpAddr::V4(address)) => format!("{scheme}://{address}"),
+        ("", IpAddr::V6(address)) => format!("{scheme}://[{address}]"),
         (name, _) => format!("{scheme}://{name}"),
     }
 }

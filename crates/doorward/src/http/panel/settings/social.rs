@@ -9,8 +9,11 @@ use crate::{
         HotspotRecord,
         providers::{ProviderWish, social_method},
     },
-    hotspot_settings::{GardenEntry, Provider},
-    http::portal::SOCIAL_BACK_PATH,
+    hotspot_settings::Provider,
+    http::{
+        panel::values::{garden_lines, read_garden},
+        portal::SOCIAL_BACK_PATH,
+    },
 };
 
 pub(super) const PAGE: &str = "/settings/social";
@@ -107,7 +110,7 @@ fn page(seat: &Seat, record: &HotspotRecord, sent: Option<&Form>, error: String)
         fields: FIELDS.into_iter().map(|(name, most, hint)| (name, value(name), most, hint)).collect(),
         garden: match (sent, stored) {
             (Some(form), _) => typed(form, "garden"),
-            (None, Some(stored)) => stored.garden.iter().map(line).collect::<Vec<_>>().join("\n"),
+            (None, Some(stored)) => garden_lines(&stored.garden),
             (None, None) => String::new(),
         },
         error,
@@ -125,20 +128,6 @@ fn field<'a>(provider: &'a Provider, name: &str) -> &'a str {
         ("scopes", &provider.scopes),
     ];
     fields.into_iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value)
-}
-
-/// `*.example.com`, or `http *.example.com` where port 80 is open too.
-fn line(entry: &GardenEntry) -> String {
-    if entry.http { format!("http {}", entry.name) } else { entry.name.clone() }
-}
-
-fn garden(text: &str) -> Vec<GardenEntry> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let entry = |line: &str| {
-        let without = line.strip_prefix("http ");
-        GardenEntry { name: without.unwrap_or(line).trim().to_owned(), http: without.is_some() }
-    };
-    lines.map(entry).collect()
 }
 
 async fn show(seat: Seat, Path(name): Path<String>) -> Answer {
@@ -160,7 +149,7 @@ async fn save(seat: Seat, Path(name): Path<String>, form: Form) -> Answer {
         client_id: text("client_id"),
         client_secret: secret(&form, "client_secret"),
         scopes: text("scopes"),
-        garden: garden(form.text("garden")),
+        garden: read_garden(form.text("garden")),
     };
     let old = Row::of(&record).provider.map(|(label, place)| format!("{label} {place}"));
     let after = format!("{} {}", wish.label, if wish.issuer.is_empty() { &wish.authorize_url } else { &wish.issuer });
