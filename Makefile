@@ -42,7 +42,7 @@ bench: ## measures and writes docs/benchmarks.md
 	scripts/bench/run
 
 screens: setup ## pictures of the panel's pages into docs/screens
-	DOORWARD_SCREENS=$(CURDIR)/docs/screens cargo nextest run -p doorward --locked -E 'binary(lab) and test(panel::every)'
+	PANEL_SCREENS=$(CURDIR)/docs/screens cargo nextest run -p doorward --locked -E 'binary(lab) and test(panel::every)'
 
 fmt:
 	cargo fmt --all

@@ -146,9 +146,9 @@ const steps = {
     return { menu, answers };
   },
 
-  /** Each page, narrow and wide, light and dark: looked at by axe, and kept as pictures. */
-  async look(page, { paths, pictures }) {
-    return look(page, url, paths, pictures);
+  /** Each page, narrow and wide, in light and dark colours: looked at by axe, and kept as pictures. */
+  async look(page, { paths, pictures, whole }) {
+    return look(page, url, paths, pictures, whole);
   },
 };
 
