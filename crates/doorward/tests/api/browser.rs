@@ -85,10 +85,11 @@ impl<'a> Browser<'a> {
 }
 
 /// What a browser would send of the longest form of a page, if nobody touched it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Filled {
     pairs: Vec<(String, String)>,
     marked: Vec<String>,
+    secrets: Vec<String>,
 }
 
 impl Filled {
@@ -103,8 +104,16 @@ impl Filled {
             .expect("a form")
     }
 
+    /// Every form of a page that changes something, with its address.
+    pub fn all(page: &str) -> Vec<(String, Self)> {
+        let forms = page.split("<form ").skip(1).map(|rest| rest.split("</form>").next().unwrap());
+        let forms = forms.filter(|form| form.contains("method=\"post\""));
+        let action = |form: &str| plain(form.split("action=\"").nth(1).unwrap().split('"').next().unwrap());
+        forms.map(|form| (action(form), Self::of_one(form))).collect()
+    }
+
     fn of_one(form: &str) -> Self {
-        let (mut pairs, mut marked) = (Vec::new(), Vec::new());
+        let (mut pairs, mut marked, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         for (at, _) in form.match_indices('<') {
             let tag = form[at..].split('>').next().unwrap();
             let attribute = |name: &str| {
@@ -131,13 +140,16 @@ impl Filled {
             if tag.contains("aria-invalid") {
                 marked.push(name.clone());
             }
+            if kind == "password" {
+                secrets.push(name.clone());
+            }
             pairs.extend(value.map(|value| (name, value)));
         }
         // A file is chosen beside the field that takes it.
         if form.contains("type=\"file\"") && form.contains("aria-invalid") && marked.is_empty() {
             marked.push("logo".to_owned());
         }
-        Self { pairs, marked }
+        Self { pairs, marked, secrets }
     }
 
     /// With another value.
@@ -163,15 +175,28 @@ impl Filled {
         self.marked.iter().any(|found| found == name)
     }
 
+    /// Names of the fields that do not show what is typed.
+    pub fn secrets(&self) -> Vec<&str> {
+        self.secrets.iter().map(String::as_str).collect()
+    }
+
     fn borrowed(&self) -> Vec<(&str, &str)> {
         self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 }
 
 /// Text that was escaped for HTML.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut text = text.to_owned();
-    for (code, c) in [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")] {
+    for (code, c) in [
+        ("&#43;", "+"),
+        ("&#x2b;", "+"),
+        ("&#60;", "<"),
+        ("&#62;", ">"),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#38;", "&"),
+    ] {
         text = text.replace(code, c);
     }
     text

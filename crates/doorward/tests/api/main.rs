@@ -38,6 +38,7 @@ mod panel_vouchers;
 mod panel_vpn;
 mod port_forwards;
 mod routes;
+mod secrets;
 mod servers;
 mod servers_live;
 mod system;

@@ -243,7 +243,8 @@ fn every_page_can_be_read_by_everybody() {
     fs::create_dir_all(&pictures).expect("a folder for pictures");
     let seen = browser.step("look", &json!({ "paths": paths, "pictures": pictures, "whole": whole }));
     assert_eq!(seen, json!({ "findings": [], "wide": [] }));
-    let taken = fs::read_dir(&pictures).expect("pictures").filter_map(Result::ok).filter(|entry| entry.path().is_file());
+    let taken =
+        fs::read_dir(&pictures).expect("pictures").filter_map(Result::ok).filter(|entry| entry.path().is_file());
     assert_eq!(taken.count(), paths.len() * 2);
 }
 
