@@ -18,6 +18,7 @@ mod desk;
 mod gateway;
 mod guesses;
 mod guests;
+mod hostile;
 mod hotspot_api;
 mod hotspot_extras;
 mod hotspot_lists;

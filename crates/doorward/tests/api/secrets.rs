@@ -109,7 +109,7 @@ async fn full(gateway: &Gateway) -> Vec<Secret> {
 }
 
 /// A path of a route with names of what is there.
-fn real(route: &Route, person: &str) -> String {
+pub fn real(route: &Route, person: &str) -> String {
     let name = match route.path.split('/').nth(1).unwrap() {
         "servers" => "Default_1",
         "accounts" => "peer_1",
@@ -125,7 +125,7 @@ fn real(route: &Route, person: &str) -> String {
 }
 
 /// The number of a person, as the list of guests has it.
-async fn person_of(root: &Browser<'_>) -> String {
+pub async fn person_of(root: &Browser<'_>) -> String {
     let list = root.get("/guests/email").await.text;
     list.split("href=\"/person/").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
