@@ -112,7 +112,7 @@ fn sorted(seat: &Seat, query: Option<&str>) -> Result<(super::list::Paging<Sort>
     rows.sort_by(|a, b| a.record.name.cmp(&b.record.name));
     match paging.sort {
         Sort::Name => {}
-        Sort::Interface => rows.sort_by(|a, b| a.record.hotspot.interface.cmp(&b.record.hotspot.interface)),
+        Sort::Interface => rows.sort_by_key(|row| row.record.hotspot.interface),
         Sort::Address => rows.sort_by_key(|row| row.record.hotspot.address),
         Sort::Seen => rows.sort_by_key(|row| row.seen),
         Sort::Online => rows.sort_by_key(|row| row.online),
