@@ -33,6 +33,7 @@ mod panel;
 mod panel_api;
 mod panel_guests;
 mod panel_settings;
+mod panel_voucher_sheets;
 mod panel_vouchers;
 mod panel_vpn;
 mod port_forwards;
