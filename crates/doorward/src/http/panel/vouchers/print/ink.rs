@@ -82,14 +82,15 @@ impl Ink {
         }
     }
 
-    /// A character that its own face lacks is taken from the other one; what both lack is an empty box, but stays text.
+    /// A character that its own face lacks is taken from the other one; what both lack is an empty box, and stays text.
     fn marks(&self, hand: Hand, text: &str) -> Vec<Mark> {
         let (own, other) = (self.face(hand), self.face(hand.other()));
         let mark = |(from, character): (usize, char)| {
             let found = own.find(character).map(|found| (false, found));
             let found = found.or_else(|| other.find(character).map(|found| (true, found)));
-            let (is_other, (glyph, width)) =
-                found.unwrap_or_else(|| (false, (GlyphId::new(0), own.width(skrifa::GlyphId::NOTDEF))));
+            // Not the box that faces have for it: that has no place in the table that makes text of glyphs again.
+            let found = found.or_else(|| own.find('□').map(|found| (false, found)));
+            let (is_other, (glyph, width)) = found.unwrap_or((false, (GlyphId::new(0), 0.0)));
             Mark { is_other, glyph, width, from, to: from + character.len_utf8() }
         };
         text.char_indices().map(mark).collect()

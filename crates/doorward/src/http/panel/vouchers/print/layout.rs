@@ -1,5 +1,7 @@
 //! Where the lines of a card stand: broken to its width, around its code, and made smaller where its label is small.
 
+use unicode_bidi::BidiInfo;
+
 use super::{
     card::Card,
     ink::{Hand, Ink},
@@ -91,7 +93,7 @@ impl Page<'_> {
             let room = if beside { self.width - self.square - GAP } else { self.width };
             let end = fitting(self.ink, hand, size, rest, room);
             let (line, more) = rest.split_at(end);
-            self.lines.push(Line { hand, size, y: self.top + size * RISE, text: line.trim_end().to_owned() });
+            self.lines.push(Line { hand, size, y: self.top + size * RISE, text: seen(line.trim_end()) });
             self.top += size * LEADING;
             rest = more.trim_start();
         }
@@ -124,6 +126,13 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c }).filter(shown).collect()
 }
 
+/// A line in the order that its letters are seen in, from left to right: faces know nothing of Hebrew or Arabic.
+fn seen(line: &str) -> String {
+    let bidi = BidiInfo::new(line, None);
+    let whole = bidi.paragraphs.first();
+    whole.map_or_else(String::new, |whole| bidi.reorder_line(whole, whole.range.clone()).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,11 +153,15 @@ mod tests {
         let ink = Ink::new().unwrap();
         let sizes = Sizes { title: 12.0, text: 9.0, code: 16.0, square: 90.0 };
         let long = "w".repeat(64);
-        let card = card(&long, &["Valid for: 1 day from the first login", "a\u{202e}b\nc", "日本語 😀"]);
+        let card =
+            card(&long, &["Valid for: 1 day from the first login", "a\u{202e}b\nc", "日本語 😀", "Room 7: שלום"]);
         let laid = lay(&ink, &card, &sizes, (240.0, 800.0));
         let text: Vec<&str> = laid.lines.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(text[..2], ["Hotel Żółw", "Ann"]);
-        assert!(text.ends_with(&["Valid for: 1 day from the first login", "ab c", "日本語 😀"]), "{text:?}");
+        assert!(
+            text.ends_with(&["Valid for: 1 day from the first login", "ab c", "日本語 😀", "Room 7: םולש"]),
+            "{text:?}"
+        );
         let code: String = laid.lines.iter().filter(|l| l.hand == Hand::Code).map(|line| line.text.as_str()).collect();
         assert_eq!(code, long);
         for line in &laid.lines {
@@ -161,7 +174,7 @@ mod tests {
     fn a_label_keeps_its_code_whatever_else_there_is() {
         let ink = Ink::new().unwrap();
         let sizes = Sizes { title: 8.0, text: 7.0, code: 10.0, square: 70.0 };
-        let notes = ["n ".repeat(100), "x".repeat(200), "y".repeat(200)];
+        let notes = ["n ".repeat(100), "x".repeat(2000), "y".repeat(200)];
         let card = card(&"K".repeat(64), &notes.each_ref().map(String::as_str));
         let laid = lay(&ink, &card, &sizes, (170.0, 90.0));
         assert!(laid.height <= 90.0 && laid.lines.iter().all(|line| line.y <= 90.0));
