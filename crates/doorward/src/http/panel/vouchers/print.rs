@@ -92,8 +92,13 @@ async fn download(seat: Seat, RawQuery(query): RawQuery) -> Answer {
         return Err(Failure::NotFound);
     }
     let (title, lang) = (seat.t("vouchers-print"), seat.lang);
-    let _turn = DRAWN.acquire().await.map_err(|_| Failure::Broken)?;
-    let drawn = tokio::task::spawn_blocking(move || pdf::draw(sheet.wish.shape, &sheet.cards, title, lang)).await;
+    let turn = DRAWN.acquire().await.map_err(|_| Failure::Broken)?;
+    let draw = move || {
+        // Whoever asked may leave; the turn lasts as long as the work.
+        let _turn = turn;
+        pdf::draw(sheet.wish.shape, &sheet.cards, title, lang)
+    };
+    let drawn = tokio::task::spawn_blocking(draw).await;
     let bytes = drawn.ok().flatten().ok_or_else(|| {
         tracing::error!("vouchers could not be drawn as PDF");
         Failure::Broken
