@@ -23,7 +23,17 @@ await writeFile(new URL("panel.css", dist), await readFile(new URL("styles.css",
 await rm(new URL("styles.css", dist));
 await writeFile(new URL("icons.svg", dist), await sprite());
 await writeFile(new URL("favicon.svg", dist), await readFile(new URL("src/favicon.svg", here)));
+// Printed vouchers are drawn with these by the program itself; browsers never ask for them. Their licence goes with them.
+const fonts = new URL("node_modules/dejavu-fonts-ttf/", here);
+for (const [from, to] of [
+  ["ttf/DejaVuSansCondensed.ttf", "text.ttf"],
+  ["ttf/DejaVuSansMono-Bold.ttf", "code.ttf"],
+  ["LICENSE", "fonts-licence.txt"],
+]) {
+  await writeFile(new URL(to, dist), await readFile(new URL(from, fonts)));
+}
 for (const name of await readdir(dist)) {
+  if (!/\.(js|css|svg)$/.test(name)) continue;
   const bytes = await readFile(new URL(name, dist));
   if (bytes.length > 1024) {
     await writeFile(new URL(`${name}.gz`, dist), gzipSync(bytes, { level: 9 }));

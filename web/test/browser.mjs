@@ -103,6 +103,8 @@ const steps = {
     await page.waitForURL("**/vouchers/+print?batch=**");
     const cards = page.locator(".voucher-card");
     const pdf = await page.pdf({ path: join(folder, "sheet.pdf"), preferCSSPageSize: true });
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click('button[formaction="/vouchers/print.pdf"]')]);
+    await download.saveAs(join(folder, "drawn.pdf"));
     return { cards: await cards.count(), code: (await cards.first().locator(".big").textContent()).trim(), pdf: pdf.length };
   },
 

@@ -58,7 +58,7 @@ pub use operators::{NewOperator, Operator, OperatorId, Role, Theme};
 pub use outbox::{Channel, OutboxId, OutboxMessage, OutboxState};
 pub use paging::{MOST_ROWS, Paging, SortColumn};
 pub use panel_sessions::{NewPanelSession, PanelSession, PanelSessionId};
-pub use sessions::{EndedSession, OpenSession, SessionCounts, SessionUse, Whose};
+pub use sessions::{EndedSession, OpenSession, SessionCounts, SessionRecord, SessionUse, Whose};
 pub use settings::VpnSettings;
 pub use usage::{DayUsage, RawCounts, UsageDelta};
 pub use vouchers::{

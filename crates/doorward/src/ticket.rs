@@ -16,16 +16,40 @@ pub fn link(portal: &str, username: &str, passcode: Option<&str>) -> String {
     }
 }
 
-/// A QR code as the path of an SVG, and the side of its square in modules, quiet zone included. `None`: the text is too
-/// long.
-#[must_use]
-pub fn qr(text: &str) -> Option<(usize, String)> {
-    let code = draw(text)?;
-    let mut path = String::new();
-    for (column, row) in dark(&code) {
-        let _infallible = write!(path, "M{} {}h1v1h-1z", column + QUIET, row + QUIET);
+/// A QR code as squares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// Side of its square in modules, quiet zone included.
+    pub side: usize,
+    /// Dark modules that lie side by side: column and row of the first, and how many.
+    pub runs: Vec<(usize, usize, usize)>,
+}
+
+impl Code {
+    /// Draws a text. `None`: it is too long.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let code = draw(text)?;
+        let mut runs: Vec<(usize, usize, usize)> = Vec::new();
+        for (column, row) in dark(&code) {
+            let (column, row) = (column + QUIET, row + QUIET);
+            match runs.last_mut() {
+                Some((first, line, count)) if *line == row && *first + *count == column => *count += 1,
+                Some(_) | None => runs.push((column, row, 1)),
+            }
+        }
+        Some(Self { side: code.size + 2 * QUIET, runs })
     }
-    Some((code.size + 2 * QUIET, path))
+
+    /// As the path of an SVG.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let mut path = String::new();
+        for (column, row, count) in &self.runs {
+            let _infallible = write!(path, "M{column} {row}h{count}v1h-{count}z");
+        }
+        path
+    }
 }
 
 fn draw(text: &str) -> Option<QRCode> {
@@ -59,18 +83,21 @@ mod tests {
     fn links() {
         assert_eq!(link("http://a", "K7PM-W3XD", Some("p&<x>")), "http://a/?u=K7PM-W3XD&p=p%26%3Cx%3E");
         assert_eq!(link("http://a", "K7PM-W3XD", None), "http://a/v/K7PM-W3XD");
-        assert!(qr(&"x".repeat(5000)).is_none());
+        assert!(Code::of(&"x".repeat(5000)).is_none());
     }
 
     #[test]
     fn a_code_leads_where_the_ticket_says() {
-        let (side, path) = qr("http://a/v/K7PM-W3XD").unwrap();
+        let code = Code::of("http://a/v/K7PM-W3XD").unwrap();
+        let (side, path) = (code.side, code.path());
         // Drawn again from its path, it reads back.
         let mut dark = vec![false; side * side];
         for module in path.split('M').filter(|module| !module.is_empty()) {
             let (x, rest) = module.split_once(' ').unwrap();
-            let y: usize = rest.split('h').next().unwrap().parse().unwrap();
-            dark[y * side + x.parse::<usize>().unwrap()] = true;
+            let (y, rest) = rest.split_once('h').unwrap();
+            let count: usize = rest.split('v').next().unwrap().parse().unwrap();
+            let first = y.parse::<usize>().unwrap() * side + x.parse::<usize>().unwrap();
+            dark[first..first + count].fill(true);
         }
         let shade = |x: usize, y: usize| if dark[y / 8 * side + x / 8] { 0 } else { 255 };
         let mut image = rqrr::PreparedImage::prepare_from_greyscale(side * 8, side * 8, shade);

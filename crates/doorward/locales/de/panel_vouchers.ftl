@@ -48,6 +48,12 @@ voucher-last = Letzte Anmeldung
 voucher-created = Angelegt
 voucher-online = Online
 voucher-no-devices = Noch hat es kein Gerät benutzt.
+voucher-sessions = Sitzungen
+voucher-session-from = Von
+voucher-session-to = Bis
+voucher-speed = Tempo
+voucher-last-values = Das sind die Werte der zuletzt erstellten Voucher.
+voucher-from-defaults = Mit den Vorgaben beginnen
 voucher-release = Freigeben
 voucher-release-confirm = Den Platz dieses Geräts freigeben? Es geht offline.
 voucher-released = Der Platz ist wieder frei.
@@ -83,6 +89,16 @@ print-none = Es gibt nichts zu drucken.
 print-no-hotspot = Noch gibt es keinen Hotspot, darum tragen die Voucher keinen QR-Code.
 print-qr = QR-Code von { $name }
 print-open = Code scannen oder { $address } öffnen
+print-wifi = WLAN
+print-open-only = { $address } öffnen
+print-show = Auf jedem Voucher
+print-show-qr = QR-Code
+print-show-validity = Gültigkeit
+print-show-limits = Geräte, Tempo, Daten
+print-show-note = Notiz
+print-show-portal = Adresse des Portals
+print-ssid = Name des WLANs
+print-apply = Anzeigen
 vouchers-print = Voucher drucken
 valid-always = unbegrenzt
 error-days = Tage sind eine Zahl von 0 bis 65535.
@@ -116,4 +132,8 @@ vouchers-number = { $n ->
 vouchers-unused-count = { $n ->
     [one] { $text } unbenutzter Voucher würde gelöscht.
    *[other] { $text } unbenutzte Voucher würden gelöscht.
+}
+voucher-sessions-newest = { $n ->
+    [one] Nur die neueste ist aufgeführt.
+   *[other] Aufgeführt sind die neuesten { $text }.
 }

@@ -48,6 +48,12 @@ voucher-last = Last login
 voucher-created = Created
 voucher-online = Online
 voucher-no-devices = No device has used it yet.
+voucher-sessions = Sessions
+voucher-session-from = From
+voucher-session-to = To
+voucher-speed = Speed
+voucher-last-values = These are the values of the vouchers made last.
+voucher-from-defaults = Start from defaults
 voucher-release = Release
 voucher-release-confirm = Free the place of this device? It goes offline.
 voucher-released = The place is free again.
@@ -83,6 +89,16 @@ print-none = There is nothing to print.
 print-no-hotspot = There is no hotspot yet, so the vouchers bear no QR code.
 print-qr = QR code of { $name }
 print-open = Scan the code, or open { $address }
+print-wifi = Wi-Fi
+print-open-only = Open { $address }
+print-show = On each voucher
+print-show-qr = QR code
+print-show-validity = Validity
+print-show-limits = Devices, speed, data
+print-show-note = Note
+print-show-portal = Portal address
+print-ssid = Name of the Wi-Fi network
+print-apply = Show
 vouchers-print = Print vouchers
 valid-always = without end
 error-days = Days are a number from 0 to 65535.
@@ -116,4 +132,8 @@ vouchers-number = { $n ->
 vouchers-unused-count = { $n ->
     [one] { $text } unused voucher would be deleted.
    *[other] { $text } unused vouchers would be deleted.
+}
+voucher-sessions-newest = { $n ->
+    [one] Only the newest one is listed.
+   *[other] The newest { $text } are listed.
 }

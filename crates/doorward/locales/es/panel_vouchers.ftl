@@ -48,6 +48,12 @@ voucher-last = Último acceso
 voucher-created = Creado
 voucher-online = En línea
 voucher-no-devices = Ningún dispositivo lo ha usado aún.
+voucher-sessions = Sesiones
+voucher-session-from = Desde
+voucher-session-to = Hasta
+voucher-speed = Velocidad
+voucher-last-values = Estos son los valores de los últimos vales creados.
+voucher-from-defaults = Empezar con los valores predeterminados
 voucher-release = Liberar
 voucher-release-confirm = ¿Liberar la plaza de este dispositivo? Se desconectará.
 voucher-released = La plaza vuelve a estar libre.
@@ -83,6 +89,16 @@ print-none = No hay nada que imprimir.
 print-no-hotspot = Aún no hay hotspot, por eso los vales no llevan código QR.
 print-qr = Código QR de { $name }
 print-open = Escanee el código o abra { $address }
+print-wifi = Wi-Fi
+print-open-only = Abra { $address }
+print-show = En cada vale
+print-show-qr = Código QR
+print-show-validity = Validez
+print-show-limits = Dispositivos, velocidad, datos
+print-show-note = Nota
+print-show-portal = Dirección del portal
+print-ssid = Nombre de la red Wi-Fi
+print-apply = Mostrar
 vouchers-print = Imprimir vales
 valid-always = sin fin
 error-days = Los días son un número de 0 a 65535.
@@ -116,4 +132,8 @@ vouchers-number = { $n ->
 vouchers-unused-count = { $n ->
     [one] Se eliminaría { $text } vale sin usar.
    *[other] Se eliminarían { $text } vales sin usar.
+}
+voucher-sessions-newest = { $n ->
+    [one] Solo se muestra la más reciente.
+   *[other] Se muestran las { $text } más recientes.
 }

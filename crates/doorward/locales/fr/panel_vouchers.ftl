@@ -48,6 +48,12 @@ voucher-last = Dernière connexion
 voucher-created = Créé
 voucher-online = En ligne
 voucher-no-devices = Aucun appareil ne l’a encore utilisé.
+voucher-sessions = Sessions
+voucher-session-from = Du
+voucher-session-to = Au
+voucher-speed = Débit
+voucher-last-values = Ce sont les valeurs des derniers bons créés.
+voucher-from-defaults = Repartir des valeurs par défaut
 voucher-release = Libérer
 voucher-release-confirm = Libérer la place de cet appareil ? Il sera déconnecté.
 voucher-released = La place est de nouveau libre.
@@ -83,6 +89,16 @@ print-none = Rien à imprimer.
 print-no-hotspot = Il n’y a pas encore de hotspot, donc pas de code QR.
 print-qr = Code QR de { $name }
 print-open = Scannez le code ou ouvrez { $address }
+print-wifi = Wi-Fi
+print-open-only = Ouvrez { $address }
+print-show = Sur chaque bon
+print-show-qr = Code QR
+print-show-validity = Validité
+print-show-limits = Appareils, débit, données
+print-show-note = Note
+print-show-portal = Adresse du portail
+print-ssid = Nom du réseau Wi-Fi
+print-apply = Afficher
 vouchers-print = Imprimer des bons
 valid-always = sans fin
 error-days = Les jours sont un nombre de 0 à 65535.
@@ -116,4 +132,8 @@ vouchers-number = { $n ->
 vouchers-unused-count = { $n ->
     [one] { $text } bon inutilisé serait supprimé.
    *[other] { $text } bons inutilisés seraient supprimés.
+}
+voucher-sessions-newest = { $n ->
+    [one] Seule la plus récente est affichée.
+   *[other] Les { $text } plus récentes sont affichées.
 }

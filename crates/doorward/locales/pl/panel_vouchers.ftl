@@ -48,6 +48,12 @@ voucher-last = Ostatnie logowanie
 voucher-created = Utworzono
 voucher-online = Online
 voucher-no-devices = Żadne urządzenie go jeszcze nie użyło.
+voucher-sessions = Sesje
+voucher-session-from = Od
+voucher-session-to = Do
+voucher-speed = Prędkość
+voucher-last-values = To wartości ostatnio utworzonych voucherów.
+voucher-from-defaults = Zacznij od wartości domyślnych
 voucher-release = Zwolnij
 voucher-release-confirm = Zwolnić miejsce tego urządzenia? Zostanie rozłączone.
 voucher-released = Miejsce jest znowu wolne.
@@ -83,6 +89,16 @@ print-none = Nie ma nic do wydruku.
 print-no-hotspot = Nie ma jeszcze hotspotu, więc vouchery nie mają kodu QR.
 print-qr = Kod QR { $name }
 print-open = Zeskanuj kod lub otwórz { $address }
+print-wifi = Wi-Fi
+print-open-only = Otwórz { $address }
+print-show = Na każdym voucherze
+print-show-qr = Kod QR
+print-show-validity = Ważność
+print-show-limits = Urządzenia, prędkość, dane
+print-show-note = Notatka
+print-show-portal = Adres portalu
+print-ssid = Nazwa sieci Wi-Fi
+print-apply = Pokaż
 vouchers-print = Drukuj vouchery
 valid-always = bez końca
 error-days = Dni to liczba od 0 do 65535.
@@ -119,4 +135,9 @@ vouchers-unused-count = { $n ->
     [one] Usunięty zostałby { $text } nieużyty voucher.
     [few] Usunięte zostałyby { $text } nieużyte vouchery.
    *[other] Usuniętych zostałoby { $text } nieużytych voucherów.
+}
+voucher-sessions-newest = { $n ->
+    [one] Pokazano tylko najnowszą.
+    [few] Pokazano { $text } najnowsze.
+   *[other] Pokazano { $text } najnowszych.
 }

@@ -139,6 +139,18 @@ impl App {
         Ok((shown.collect(), total))
     }
 
+    /// What devices call themselves, of those that are seen now and gave a name.
+    #[must_use]
+    pub fn device_names(&self, devices: &HashSet<Mac>) -> HashMap<Mac, String> {
+        let mut names = HashMap::new();
+        self.hosts().each(|host, _, name| {
+            if devices.contains(&host.mac) && !name.is_empty() {
+                names.insert(host.mac, name.to_owned());
+            }
+        });
+        names
+    }
+
     async fn all_of(&self, which: Live) -> Result<Vec<LiveHost>, Error> {
         let passing = self.passing().await?;
         let now_ms = now_ms();

@@ -15,7 +15,8 @@ use doorward_policy::{
 pub use self::wish::{Done, Refused, VoucherEdit, VoucherWish};
 use super::{App, Error, no_random, now_ms};
 pub use crate::store::{
-    KeptAnswer, Once, OnceTicket, SlotDevice, UnusedFilter, VoucherFilter, VoucherRecord, VoucherRows, VoucherSort,
+    KeptAnswer, Once, OnceTicket, SessionRecord, SlotDevice, UnusedFilter, VoucherFilter, VoucherRecord, VoucherRows,
+    VoucherSort,
 };
 use crate::{
     secrets,
@@ -163,6 +164,26 @@ impl App {
     pub async fn voucher_devices(&self, username: &str) -> Result<Vec<SlotDevice>, Refused> {
         let voucher = self.voucher(username).await?;
         self.store().slots(voucher.grant).await.map_err(refused)
+    }
+
+    /// The newest sessions by a voucher, at most `limit`, the last one first, and how many there are.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn voucher_sessions(&self, username: &str, limit: u32) -> Result<(Vec<SessionRecord>, u64), Refused> {
+        let voucher = self.voucher(username).await?;
+        self.store().grant_sessions(voucher.grant, limit).await.map_err(refused)
+    }
+
+    /// The voucher that was made last.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn last_voucher(&self) -> Result<Option<VoucherRecord>, Error> {
+        let sort = VoucherSort::Created;
+        let paging = Paging { search: String::new(), sort, descending: true, page: 0, size: 1 };
+        let found = self.store().voucher_rows(&paging, &VoucherRows::default(), now_ms()).await;
+        Ok(found.map_err(Error::Store)?.pop())
     }
 
     /// Gives back the slot of a device, whose session by the voucher ends. `false`: it held none.

@@ -2,6 +2,7 @@
 
 mod counts;
 mod ends;
+mod list;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -23,6 +24,7 @@ use crate::hosts::{MOST_IPV6, Online};
 pub use counts::{SessionCounts, SessionUse};
 pub(super) use ends::after_end;
 pub use ends::{EndedSession, Whose};
+pub use list::SessionRecord;
 
 /// A device that is online.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -222,8 +222,10 @@ impl Call<'_> {
         request.extensions_mut().insert(ConnectInfo(SocketAddr::new(self.from.parse().unwrap(), 40_000)));
         let response = self.gateway.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, text }
+        let bytes = body.collect().await.unwrap().to_bytes().to_vec();
+        let is_pdf = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/pdf");
+        let (text, pdf) = if is_pdf { (String::new(), bytes) } else { (String::from_utf8(bytes).unwrap(), Vec::new()) };
+        Answer { status: parts.status, headers: parts.headers, text, pdf }
     }
 }
 
@@ -233,6 +235,8 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
+    /// The body, where it is one; there is no text then.
+    pub pdf: Vec<u8>,
 }
 
 impl Answer {

@@ -35,6 +35,7 @@ mod panel_api;
 mod panel_guests;
 mod panel_hotspots;
 mod panel_settings;
+mod panel_voucher_sheets;
 mod panel_vouchers;
 mod panel_vpn;
 mod port_forwards;

@@ -1,10 +1,28 @@
 //! The voucher desk.
 
-use axum::http::StatusCode;
-use doorward::app::{operators::Role, vouchers::VoucherFilter};
-use doorward_policy::voucher::VoucherId;
+use std::collections::HashMap;
 
-use crate::{browser::Browser, databases::Database, gateway::Gateway};
+use axum::http::StatusCode;
+use doorward::{
+    app::{
+        operators::Role,
+        vouchers::{VoucherFilter, VoucherWish},
+    },
+    clock::now_ms,
+    hosts::Lease,
+};
+use doorward_policy::{
+    guest::{DataLimits, DataUse},
+    limits::Mbit,
+    voucher::VoucherId,
+};
+
+use crate::{
+    browser::Browser,
+    databases::Database,
+    gateway::Gateway,
+    guests::{device, hotspot, mac, voucher},
+};
 
 both_engines!(
     one_is_made_and_printed_in_two_steps,
@@ -14,6 +32,8 @@ both_engines!(
     several_at_once,
     unused_ones_are_counted_then_deleted,
     texts_of_people_are_texts,
+    who_used_a_voucher_is_shown,
+    the_form_begins_with_the_last_values,
 );
 
 const TERMS: &[(&str, &str)] = &[("valid_for", "1 day"), ("starts", "first_use"), ("devices", "2")];
@@ -219,4 +239,106 @@ async fn texts_of_people_are_texts(database: Database) {
         assert!(csv.contains(&guarded), "{guarded}: {csv}");
         desk.done("/voucher/%3Cb%3E%22x%27/delete", &[]).await;
     }
+}
+
+async fn who_used_a_voucher_is_shown(database: Database) {
+    let gateway = Gateway::start(database).await;
+    let viewer = Browser::new(&gateway, "eve", Role::Viewer).await;
+    let lobby = hotspot(&gateway).await;
+    let limits = DataLimits { down: Some(100 << 20), up: None, total: Some(3 << 30) };
+    let wish = VoucherWish { devices: Some(2), limits, speed_down: Mbit::new(10), ..VoucherWish::default() };
+    voucher(&gateway, wish).await;
+    let page = viewer.get("/voucher/guest107").await.text;
+    for text in ["0 B / 100 MiB", "0 B / unlimited", "0 B / 3 GiB", "↓ 10 Mbit/s ↑ unlimited", "(0 / 2)"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(!page.contains(">Sessions ("), "nobody yet: {page}");
+    let ann = device(&lobby, 1);
+    gateway.app.hosts().seen(ann.hotspot, ann.mac, ann.address, now_ms());
+    let lease = Lease { mac: ann.mac, host_name: "<b>Ann's".to_owned(), expires_ms: now_ms() + 60_000 };
+    let std::net::IpAddr::V4(address) = ann.address else { panic!("IPv4") };
+    gateway.app.hosts().set_leases(HashMap::from([(address, lease)]), now_ms());
+    gateway.app.log_in_with_voucher(&ann, "guest107", "tulip-4402").await.unwrap();
+    let bob = device(&lobby, 2);
+    for round in 0..21 {
+        gateway.app.log_in_with_voucher(&bob, "guest107", "tulip-4402").await.unwrap();
+        assert!(gateway.app.kick(bob.hotspot, bob.mac).await.unwrap(), "{round}");
+    }
+    let page = viewer.get("/voucher/guest107").await.text;
+    let sessions = page.split("Sessions (22)").nth(1).unwrap_or_else(|| panic!("{page}"));
+    assert!(sessions.contains("The newest 20 are listed."), "{sessions}");
+    let count = |mac: &str| sessions.matches(&format!("class=\"font-monospace\">{mac}<")).count();
+    assert_eq!((count(&mac(1).to_string()), count(&mac(2).to_string())), (0, 20));
+    assert!(page.contains("(2 / 2)") && page.contains("&#60;b&#62;Ann") && !page.contains("<b>Ann"), "{page}");
+    // What was counted is shown once it is collected.
+    let open = gateway.store.open_sessions().await.unwrap().remove(0);
+    let used = DataUse { down: 5 << 20, up: 1 << 20 };
+    let taken = doorward::store::SessionUse { session: open.online.session, add: used, raw: used };
+    gateway.store.record_session_use(&[taken], &[]).await.unwrap();
+    let page = viewer.get("/voucher/guest107").await.text;
+    for text in ["5 MiB / 100 MiB", "1 MiB / unlimited", "6 MiB / 3 GiB"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    gateway.app.remove_voucher("guest107", None).await.unwrap();
+    assert_eq!(viewer.get("/voucher/guest107").await.status, StatusCode::NOT_FOUND);
+    // Another voucher has none of them.
+    voucher(&gateway, VoucherWish::default()).await;
+    let carl = device(&lobby, 3);
+    gateway.app.log_in_with_voucher(&carl, "guest107", "tulip-4402").await.unwrap();
+    let page = viewer.get("/voucher/guest107").await.text;
+    let sessions = page.split("Sessions (1)").nth(1).unwrap_or_else(|| panic!("{page}"));
+    assert!(sessions.contains(&mac(3).to_string()) && !sessions.contains("The newest"), "{sessions}");
+    assert!(sessions.contains(">Online<"), "{sessions}");
+}
+
+async fn the_form_begins_with_the_last_values(database: Database) {
+    let gateway = Gateway::start(database).await;
+    let desk = Browser::new(&gateway, "desk", Role::VoucherManager).await;
+    let form = desk.get("/vouchers/+new").await.text;
+    assert!(!form.contains("Start from defaults") && form.contains("value=\"code\" checked"), "{form}");
+    let wish = [
+        ("count", "3"),
+        ("kind", "login"),
+        ("valid_for", "7 days"),
+        ("starts", "moment"),
+        ("devices", "4"),
+        ("down", "120"),
+        ("total", "2048"),
+        ("speed_down", "25"),
+        ("speed_up", "5"),
+        ("fullname", "Ann Example"),
+        ("note", "<i>fair</i>"),
+    ];
+    desk.done("/vouchers/+new", &wish).await;
+    let form = desk.get("/vouchers/+new").await.text;
+    let field = |form: &str, name: &str| {
+        let field = form.split(&format!(" name=\"{name}\"")).nth(1).unwrap().split('>').next().unwrap().to_owned();
+        field.split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    };
+    for (name, value) in [
+        ("count", "1"),
+        ("devices", "4"),
+        ("down", "120"),
+        ("up", ""),
+        ("total", "2048"),
+        ("speed_down", "25"),
+        ("speed_up", "5"),
+        ("note", "&#60;i&#62;fair&#60;/i&#62;"),
+        // Somebody else's name, and a moment that has passed.
+        ("fullname", ""),
+        ("valid_from", ""),
+    ] {
+        assert_eq!(field(&form, name), value, "{name}");
+    }
+    for text in ["value=\"7 days\" selected", "value=\"moment\" selected", "value=\"login\" checked"] {
+        assert!(form.contains(text), "{text}: {form}");
+    }
+    assert!(form.contains("href=\"/vouchers/+new?defaults=1\">Start from defaults"), "{form}");
+    let form = desk.get("/vouchers/+new?defaults=1").await.text;
+    assert!(form.contains("value=\"1 day\" selected") && form.contains("value=\"code\" checked"), "{form}");
+    assert!(field(&form, "note").is_empty() && !form.contains("Start from defaults"), "{form}");
+    // A moment to come is one to begin at.
+    let later = [&wish[..3], &[("starts", "moment"), ("valid_from", "2099-01-02T03:04:05"), ("devices", "1")]].concat();
+    desk.done("/vouchers/+new", &later).await;
+    assert_eq!(field(&desk.get("/vouchers/+new").await.text, "valid_from"), "2099-01-02T03:04:05");
 }

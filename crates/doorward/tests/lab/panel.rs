@@ -81,11 +81,13 @@ fn from_the_first_start_to_a_guest_thrown_out() {
     // A thousand vouchers, one of them for a guest.
     let sheet = browser.step("vouchers", &json!({ "count": 1000 }));
     assert_eq!(sheet["cards"], 1000);
-    let printed =
-        Command::new("pdftotext").args([&browser.folder.path().join("sheet.pdf"), &PathBuf::from("-")]).output();
-    let printed = String::from_utf8(printed.expect("pdftotext starts").stdout).expect("UTF-8");
     let code = text(&sheet["code"]);
-    assert!(printed.contains(code), "the sheet holds {code}");
+    // Printed by the browser, and drawn by the gateway.
+    for file in ["sheet.pdf", "drawn.pdf"] {
+        let read = Command::new("pdftotext").args([&browser.folder.path().join(file), &PathBuf::from("-")]).output();
+        let read = String::from_utf8(read.expect("pdftotext starts").stdout).expect("UTF-8");
+        assert!(read.contains(code), "{file} holds {code}");
+    }
     let guest: Guest = lab.world.guest(1);
     guest.join();
     log_in(&guest, code);

@@ -13,6 +13,7 @@ use crate::{
 
 both_engines!(
     use_is_added_up,
+    sessions_of_a_grant_are_listed,
     ended_sessions_wait_to_be_collected,
     ends_are_told_once,
     sessions_end_by_owner,
@@ -53,6 +54,26 @@ async fn use_is_added_up(database: Database) {
     let grant = store.grants_by_ids(&[voucher.grant]).await.unwrap().remove(0);
     assert_eq!((grant.used, grant.spent), (used(22, 3), true));
     assert_eq!(store.raw_session_counts().await.unwrap()[&two], SessionCounts::default());
+}
+
+async fn sessions_of_a_grant_are_listed(database: Database) {
+    let store = database.open().await;
+    let hotspot = stored_hotspot(&store, 1).await;
+    let voucher = stored_voucher(&store, "two", Terms { devices: 2, ..terms() }).await;
+    let by = by_voucher(&store, &voucher).await;
+    assert_eq!(store.grant_sessions(voucher.grant, 20).await.unwrap(), (Vec::new(), 0));
+    let one = admit(&store, &admission(by.clone(), &hotspot, 1)).await.session;
+    let two = admit(&store, &admission(by, &hotspot, 2)).await.session;
+    let other = stored_voucher(&store, "other", terms()).await;
+    admit(&store, &admission(by_voucher(&store, &other).await, &hotspot, 3)).await;
+    store.record_session_use(&[SessionUse { session: one, add: used(5, 1), raw: used(5, 1) }], &[]).await.unwrap();
+    store.end_sessions(&[(one, EndReason::Kicked)], NOW + 7).await.unwrap();
+    let (sessions, count) = store.grant_sessions(voucher.grant, 20).await.unwrap();
+    let seen: Vec<_> = sessions.iter().map(|s| (s.session, s.mac, s.ended_ms, s.used)).collect();
+    assert_eq!(seen, [(two, mac(2), None, used(0, 0)), (one, mac(1), Some(NOW + 7), used(5, 1))]);
+    assert_eq!(count, 2);
+    let (sessions, count) = store.grant_sessions(voucher.grant, 1).await.unwrap();
+    assert_eq!((sessions.len(), sessions[0].session, count), (1, two, 2), "the newest, and how many there are");
 }
 
 async fn ended_sessions_wait_to_be_collected(database: Database) {

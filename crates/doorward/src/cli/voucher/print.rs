@@ -125,7 +125,8 @@ fn sheet_ticket(voucher: &VoucherLine, portal: &str) -> anyhow::Result<String> {
 }
 
 fn qr(text: &str) -> anyhow::Result<String> {
-    let (side, path) = ticket::qr(text).context("the link is too long for a QR code")?;
+    let code = ticket::Code::of(text).context("the link is too long for a QR code")?;
+    let (side, path) = (code.side, code.path());
     Ok(format!("<svg viewBox=\"0 0 {side} {side}\" role=\"img\" aria-label=\"QR code\"><path d=\"{path}\"/></svg>"))
 }
 

@@ -1,5 +1,7 @@
 //! Scripts, styles and icons, built by `web/build.mjs` and part of the program.
 
+use std::borrow::Cow;
+
 use axum::{
     extract::Path,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -22,6 +24,11 @@ pub(super) fn address(file: &str) -> String {
     let digest = Dist::get(file).map(|file| file.metadata.sha256_hash()).unwrap_or_default();
     let version: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     format!("/assets/{file}?v={version}")
+}
+
+/// A font that the program itself draws with; browsers do not get it. Empty: it is not part of this build.
+pub(super) fn font(file: &str) -> Cow<'static, [u8]> {
+    Dist::get(file).map(|found| found.data).unwrap_or_default()
 }
 
 async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
@@ -62,6 +69,9 @@ mod tests {
         for file in ["panel.js", "theme.js", "panel.css", "icons.svg", "favicon.svg"] {
             assert!(Dist::get(file).is_some(), "{file}: run scripts/setup");
             assert!(kind(file).is_some(), "{file}");
+        }
+        for file in ["text.ttf", "code.ttf"] {
+            assert!(!font(file).is_empty() && kind(file).is_none(), "{file}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::extract::RawQuery;
 use doorward_policy::voucher::Passcode;
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +18,7 @@ use crate::{
         vouchers::{Done, MOST_AT_ONCE, Once, OnceTicket, VoucherRecord, VoucherWish},
     },
     clock::now_ms,
+    hotspot_settings::GuestSettings,
     http::panel::{
         form::Form,
         routes::Routes,
@@ -42,30 +44,50 @@ struct Page {
     validities: Vec<(String, String)>,
     /// Names this form, so that two presses make vouchers once.
     ticket: String,
+    /// The values are those of the vouchers made last.
+    from_last: bool,
     error: String,
 }
 
-async fn ask(seat: Seat) -> Answer {
-    let settings = seat.desk()?.view(MODULE)?.guest_settings();
-    let typed = Typed {
-        valid_for: settings.voucher_valid_for.clone(),
-        from_first_use: true,
-        devices: settings.voucher_devices.to_string(),
-        speed_down: settings.voucher_speed_down.to_string(),
-        speed_up: settings.voucher_speed_up.to_string(),
-        ..Typed::default()
+/// `?defaults`: with the values of the settings, not those of the vouchers made last.
+async fn ask(seat: Seat, RawQuery(query): RawQuery) -> Answer {
+    let app = seat.desk()?.view(MODULE)?;
+    let query = Form::parse(query.unwrap_or_default().as_bytes()).ok_or(Failure::BadForm)?;
+    let last = if query.has("defaults") { None } else { app.last_voucher().await? };
+    let typed = match &last {
+        Some(last) => as_last(last, &seat),
+        None => defaults(&app.guest_settings()),
     };
     seat.page(&Page {
         f: seat.frame("voucher-new"),
         typed,
         count: "1".to_owned(),
-        code_only: true,
+        code_only: last.as_ref().is_none_or(|last| last.code_only),
+        from_last: last.is_some(),
         username: String::new(),
         passcode: String::new(),
         validities: validities(seat.lang),
         ticket: secrets::random_ticket().map_err(|_| Failure::Broken)?,
         error: String::new(),
     })
+}
+
+fn defaults(settings: &GuestSettings) -> Typed {
+    Typed {
+        valid_for: settings.voucher_valid_for.clone(),
+        from_first_use: true,
+        devices: settings.voucher_devices.to_string(),
+        speed_down: settings.voucher_speed_down.to_string(),
+        speed_up: settings.voucher_speed_up.to_string(),
+        ..Typed::default()
+    }
+}
+
+/// What the vouchers made last give. Whose they are is another guest's name; a moment that has passed is none to begin at.
+fn as_last(last: &VoucherRecord, seat: &Seat) -> Typed {
+    let typed = Typed::of_voucher(last, seat.zone());
+    let ahead = last.terms.valid_from_ms > now_ms();
+    Typed { fullname: String::new(), valid_from: if ahead { typed.valid_from } else { String::new() }, ..typed }
 }
 
 async fn create(seat: Seat, form: Form) -> Answer {
@@ -94,6 +116,7 @@ async fn create(seat: Seat, form: Form) -> Answer {
             username: form.trimmed("username").chars().take(64).collect(),
             passcode: form.trimmed("passcode").chars().take(64).collect(),
             validities: validities(seat.lang),
+            from_last: false,
             // Refused, it made nothing: the next try is another one.
             ticket: secrets::random_ticket().map_err(|_| Failure::Broken)?,
             error,

@@ -1,9 +1,12 @@
 //! One voucher.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::extract::Path;
 use doorward_policy::{
     guest::Mac,
+    limits::Mbit,
     voucher::{Passcode, ValidFor, VoucherStatus},
 };
 
@@ -14,7 +17,7 @@ use super::{
 use crate::{
     app::{
         desk::{Change, DeskError},
-        vouchers::{SlotDevice, VoucherEdit, VoucherRecord},
+        vouchers::{SessionRecord, SlotDevice, VoucherEdit, VoucherRecord},
     },
     clock::now_ms,
     http::panel::{
@@ -25,6 +28,9 @@ use crate::{
         view::Frame,
     },
 };
+
+/// Most sessions that the page of a voucher lists.
+const MOST_SESSIONS: u32 = 20;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -42,6 +48,10 @@ struct Page {
     f: Frame,
     voucher: VoucherRecord,
     devices: Vec<SlotDevice>,
+    /// The newest ones, and how many there are.
+    sessions: Vec<SessionRecord>,
+    total: u64,
+    names: HashMap<Mac, String>,
     typed: Typed,
     validities: Vec<(String, String)>,
     status: VoucherStatus,
@@ -58,20 +68,51 @@ impl Page {
     fn validity(&self) -> String {
         words_of(self.f.lang, self.voucher.terms.valid_for)
     }
+
+    /// What the device calls itself; empty: it is not seen now, or gave no name.
+    fn name(&self, mac: &Mac) -> &str {
+        self.names.get(mac).map_or("", String::as_str)
+    }
+
+    /// Name of a text, and how much was used of how much.
+    fn data(&self) -> [(&'static str, String); 3] {
+        let (used, limits) = (self.voucher.used, self.voucher.terms.limits);
+        [
+            ("voucher-down", used.down, limits.down),
+            ("voucher-up", used.up, limits.up),
+            ("voucher-total", used.down.saturating_add(used.up), limits.total),
+        ]
+        .map(|(name, used, limit)| {
+            let limit = limit.map_or_else(|| self.f.t("unlimited"), |limit| self.f.bytes(limit));
+            (name, format!("{} / {limit}", self.f.bytes(used)))
+        })
+    }
+
+    fn speed(&self, mbit: &Mbit) -> String {
+        match mbit.get() {
+            0 => self.f.t("unlimited"),
+            mbit => format!("{mbit} Mbit/s"),
+        }
+    }
 }
 
 async fn page(seat: &Seat, name: &str, typed: Option<Typed>, error: String) -> Result<Page, Failure> {
     let app = seat.desk()?.view(MODULE)?;
     let voucher = app.voucher(name).await.map_err(crate::app::Error::from)?;
     let devices = app.voucher_devices(name).await.map_err(crate::app::Error::from)?;
+    let (sessions, total) = app.voucher_sessions(name, MOST_SESSIONS).await.map_err(crate::app::Error::from)?;
+    let seen = devices.iter().map(|device| device.mac).chain(sessions.iter().map(|session| session.mac)).collect();
     Ok(Page {
         f: seat.frame("menu-vouchers"),
+        names: app.device_names(&seen),
         typed: typed.unwrap_or_else(|| Typed::of_voucher(&voucher, seat.zone())),
         validities: validities(seat.lang),
         status: voucher.status(now_ms()),
         path: path_of(&voucher.username),
         voucher,
         devices,
+        sessions,
+        total,
         error,
     })
 }
