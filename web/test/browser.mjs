@@ -9,6 +9,7 @@ import { look } from "./look.mjs";
 const [url, folder, step, text = "{}"] = process.argv.slice(2);
 const given = JSON.parse(text);
 const PASSWORD = "correct horse battery";
+const NAME = "gw.example.net";
 const problems = [];
 
 /** A page of somebody, with their cookies. */
@@ -34,13 +35,21 @@ async function keep(page, who) {
   await page.context().storageState({ path: join(folder, `${who}.json`) });
 }
 
-async function signIn(page, who) {
-  await page.goto(`${url}/login`);
+async function signIn(page, who, site = url) {
+  await page.goto(`${site}/login`);
   await page.fill("#name", who);
   await page.fill("#password", PASSWORD);
   await page.click("main button[type=submit]");
-  await page.waitForURL(`${url}/`);
+  await page.waitForURL(`${site}/`);
   await keep(page, who);
+}
+
+/** The panel by the name that passkeys are bound to. */
+const named = url.replace(/\/\/[^:/]+/, `//${NAME}`);
+
+async function signOut(page) {
+  await page.click("form[action='/logout'] button");
+  await page.waitForURL(`${named}/login`);
 }
 
 /** Sends the form of a page, which must lead to another. */
@@ -148,6 +157,41 @@ const steps = {
     return { menu, answers };
   },
 
+  /** A passkey of a device that knows its owner signs in alone; nobody else's does, nor one that was deleted. */
+  async passkey(page) {
+    const device = await page.context().newCDPSession(page);
+    await device.send("WebAuthn.enable");
+    const options = { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true };
+    const { authenticatorId } = await device.send("WebAuthn.addVirtualAuthenticator", { options });
+    await signIn(page, "admin", named);
+    await page.goto(`${named}/profile`);
+    await page.fill("#passkey-label", "my <b>laptop</b>");
+    await page.fill("#passkey-password", PASSWORD);
+    await page.click("form[data-passkey] button");
+    const made = await page.textContent("main .alert");
+    const listed = await page.textContent("main form[action='/profile/passkeys/remove'] >> xpath=ancestor::tr");
+    const { credentials } = await device.send("WebAuthn.getCredentials", { authenticatorId });
+
+    await signOut(page);
+    await page.click("form[data-passkey] button");
+    await page.waitForURL(`${named}/`);
+    await signOut(page);
+    await device.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: false });
+    await page.click("form[data-passkey] button");
+    const stranger = await page.textContent("#toasts .alert");
+    await device.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: true });
+
+    await signIn(page, "admin", named);
+    await page.goto(`${named}/profile`);
+    await page.click("form[action='/profile/passkeys/remove'] button");
+    await agree(page);
+    await page.waitForSelector("main .alert-success");
+    await signOut(page);
+    await page.click("form[data-passkey] button");
+    const deleted = await page.textContent("main .alert-danger");
+    return { made, listed, stranger, deleted, resident: credentials.map(({ isResidentCredential }) => isResidentCredential) };
+  },
+
   /** Each page, narrow and wide, in light and dark colours: looked at by axe, and kept as pictures. */
   async look(page, { paths, pictures, whole }) {
     return look(page, url, paths, pictures, whole);
@@ -157,7 +201,13 @@ const steps = {
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   // The tests run as root in namespaces of their own, where Chromium's sandbox cannot be made.
-  args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  args: [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    // The gateway by a name, with the certificate that it has made itself.
+    `--host-resolver-rules=MAP ${NAME} ${new URL(url).hostname}`,
+    ...(step === "passkey" ? ["--ignore-certificate-errors"] : []),
+  ],
 });
 try {
   const page = await open(given.who ?? "admin");

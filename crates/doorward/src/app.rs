@@ -49,6 +49,7 @@ pub mod logins;
 pub mod mobile_login;
 pub mod one_time_links;
 pub mod operators;
+pub mod passkeys;
 mod pool;
 pub mod port_forwards;
 pub mod providers;

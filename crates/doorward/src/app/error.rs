@@ -150,6 +150,10 @@ pub enum Error {
     LastAdmin,
     #[error("the code of the second factor is wrong")]
     SecondFactor,
+    #[error("the passkey was not accepted")]
+    Passkey,
+    #[error("a passkey needs a name of at most 60 characters")]
+    PasskeyLabel,
 
     #[error("not a month")]
     Month,

@@ -10,10 +10,10 @@ use doorward_policy::name::Name;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
-use super::{App, Error, desk::Desk, lockout::Lockout, no_random, now_ms, totp};
+use super::{App, Error, desk::Desk, lockout::Lockout, no_random, now_ms, passkeys::Ceremonies, totp};
 use crate::{
     secrets::{self, SessionToken},
-    store::{self, NewOperator, NewPanelSession, Role},
+    store::{self, NewOperator, NewPanelSession, OperatorId, Role},
 };
 
 /// Characters of a password that a person may choose.
@@ -37,7 +37,8 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ4OGJ5dGVz$nOWV5Z
 
 /// What signing in needs besides the store.
 pub(super) struct SignIns {
-    lockout: Lockout,
+    pub(super) lockout: Lockout,
+    pub(super) passkeys: Ceremonies,
     hashes: Semaphore,
     /// Lets whoever can read the log make the first operator.
     setup: Mutex<Option<String>>,
@@ -45,7 +46,12 @@ pub(super) struct SignIns {
 
 impl Default for SignIns {
     fn default() -> Self {
-        Self { lockout: Lockout::default(), hashes: Semaphore::new(HASHES_AT_ONCE), setup: Mutex::new(None) }
+        Self {
+            lockout: Lockout::default(),
+            passkeys: Ceremonies::default(),
+            hashes: Semaphore::new(HASHES_AT_ONCE),
+            setup: Mutex::new(None),
+        }
     }
 }
 
@@ -178,15 +184,29 @@ impl App {
             None => None,
             Some(secret) => Some(totp::step_of(secret, who.code.trim(), now).ok_or(SignInError::Wrong)?),
         };
+        self.begin_session(operator.id, who.from, &who.user_agent, totp_step).await
+    }
+
+    /// Begins a session of somebody who has shown who they are.
+    ///
+    /// # Errors
+    /// [`SignInError::Wrong`] where they may not sign in any more, or the code of the second factor was used before; the
+    /// store failed.
+    pub(super) async fn begin_session(
+        &self,
+        operator: OperatorId,
+        from: IpAddr,
+        user_agent: &str,
+        totp_step: Option<i64>,
+    ) -> Result<SessionToken, SignInError> {
         let token = SessionToken::generate().map_err(no_random)?;
-        let user_agent = who.user_agent.chars().filter(|c| !c.is_control()).take(MOST_USER_AGENT).collect();
         let new = NewPanelSession {
-            operator: operator.id,
+            operator,
             digest: token.digest(),
-            address: who.from.to_string(),
-            user_agent,
+            address: from.to_string(),
+            user_agent: user_agent.chars().filter(|c| !c.is_control()).take(MOST_USER_AGENT).collect(),
             totp_step,
-            created_ms: now,
+            created_ms: now_ms(),
         };
         match self.store().insert_panel_session(new).await {
             Ok(_) => Ok(token),

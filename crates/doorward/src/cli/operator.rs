@@ -47,6 +47,11 @@ pub(super) enum Verb {
         /// Who.
         name: Name,
     },
+    /// Delete all passkeys of an operator.
+    PasskeysOff {
+        /// Who.
+        name: Name,
+    },
     /// Delete an operator.
     Remove {
         /// Who.
@@ -84,6 +89,11 @@ pub(super) async fn run(config: Config, verb: Verb) -> anyhow::Result<()> {
         }
         Verb::TotpOff { name } => {
             store.set_operator_totp(name.as_str(), None).await.with_context(|| who(&name))?;
+        }
+        Verb::PasskeysOff { name } => {
+            let operator =
+                store.operator_by_name(name.as_str()).await?.with_context(|| format!("no {}", who(&name)))?;
+            store.delete_passkeys(operator.id, None).await?;
         }
         Verb::Remove { name } => {
             store.delete_operator(name.as_str(), false).await.with_context(|| who(&name))?;

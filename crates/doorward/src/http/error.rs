@@ -122,7 +122,9 @@ impl From<app::Error> for Refusal {
             | E::OldPassword
             | E::OwnRole
             | E::LastAdmin
-            | E::SecondFactor => return internal(&error),
+            | E::SecondFactor
+            | E::Passkey
+            | E::PasskeyLabel => return internal(&error),
             E::SecretAgain
             | E::TestRecipient
             | E::Unsent(_)

@@ -76,7 +76,7 @@ async fn names_are_text_on_every_page_and_in_every_file(database: Database) {
         }
         let path = match route.path {
             "/live" | "/live.csv" => format!("{}?show=hosts", route.path),
-            "/vouchers/+print" | "/vouchers/+print.pdf" => format!("{}?name=guest107", route.path),
+            "/vouchers/+print" | "/vouchers/print.pdf" => format!("{}?name=guest107", route.path),
             _ => real(route, &person),
         };
         // What is looked for is shown again.

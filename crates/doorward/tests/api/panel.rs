@@ -23,6 +23,7 @@ both_engines!(
     every_change_asks_for_the_token_of_its_page,
     nobody_gets_in_without_the_right_words,
     a_code_works_once,
+    passkeys_are_asked_for_and_refused,
     sessions_end,
     nobody_raises_themselves,
     every_change_is_noted,
@@ -74,7 +75,11 @@ async fn every_route_asks_for_its_role(database: Database) {
     for route in &routes {
         let path = filled(route.path);
         let Need::To(module, operation) = route.need else {
-            assert!(["/login", "/setup", "/assets/{file}"].contains(&route.path), "open to everybody: {route:?}");
+            assert!(
+                ["/login", "/login/passkey", "/login/passkey/options", "/setup", "/assets/{file}"]
+                    .contains(&route.path),
+                "open to everybody: {route:?}"
+            );
             continue;
         };
         assert!(
@@ -172,6 +177,52 @@ async fn a_code_works_once(database: Database) {
     assert_eq!(sign_in(&gateway, "192.0.2.1", &pairs(&now)).await.status, StatusCode::UNPROCESSABLE_ENTITY, "once");
     anna.done("/profile/totp-off", &[("password", PASSWORD)]).await;
     assert_eq!(sign_in(&gateway, "192.0.2.1", &pairs("")).await.status, StatusCode::SEE_OTHER);
+}
+
+/// What real ones do is seen with a browser (`tests/lab/panel.rs`).
+async fn passkeys_are_asked_for_and_refused(database: Database) {
+    let gateway = Gateway::start(database).await;
+    let anna = Browser::new(&gateway, "anna", Role::Admin).await;
+    let options = anna.post("/profile/passkeys/options", &[]).await.json();
+    let wanted = &options["options"];
+    assert_eq!((&wanted["rp"]["id"], &wanted["user"]["name"]), (&"vpn.example.net".into(), &"anna".into()));
+    assert_eq!(wanted["authenticatorSelection"]["userVerification"], "required");
+    assert_eq!(wanted["authenticatorSelection"]["residentKey"], "required");
+    let add = async |password: &str, label: &str, credential: &str| {
+        let form = [("password", password), ("label", label), ("credential", credential)];
+        anna.done("/profile/passkeys", &form).await.text
+    };
+    assert!(
+        add("wrong horse battery", "laptop", "{}").await.contains("present password is wrong"),
+        "the password first"
+    );
+    assert!(add(PASSWORD, "", "{}").await.contains("needs a name of at most 60"));
+    assert!(add(PASSWORD, &"x".repeat(61), "{}").await.contains("needs a name of at most 60"));
+    for bad in ["", "{}", "not JSON", &"[".repeat(100_000)] {
+        assert!(add(PASSWORD, "laptop", bad).await.contains("The passkey was not accepted"), "{bad}");
+    }
+    let open = |path: &str, form: &str| {
+        let call = gateway.call("POST", "").uri(path).cookie(None).from("192.0.2.10");
+        call.header("sec-fetch-site", "same-origin").form(form).send()
+    };
+    let asked = open("/login/passkey/options", "").await.json();
+    assert_eq!(asked["options"]["userVerification"], "required");
+    assert_eq!(asked["options"]["allowCredentials"], serde_json::json!([]), "nobody is told of");
+    let ticket = asked["ticket"].as_str().unwrap();
+    let made_up = r#"{"id":"AAAA","rawId":"AAAA","type":"public-key","extensions":{},"response":
+        {"authenticatorData":"AAAA","clientDataJSON":"e30","signature":"AAAA","userHandle":"AAAAAAAAAAAAAAAAAAAAAQ"}}"#;
+    for (ticket, credential) in [("", "{}"), ("made-up", made_up), (ticket, made_up), (ticket, made_up)] {
+        let refused = open("/login/passkey", &form(&[("ticket", ticket), ("credential", credential)])).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(refused.text.contains("This passkey was not accepted") && !refused.headers.contains_key("set-cookie"));
+    }
+    // As with passwords, who fails too often waits.
+    let mut waits = false;
+    for _ in 0..40 {
+        let answer = open("/login/passkey", &form(&[("ticket", "x"), ("credential", "{}")])).await;
+        waits |= answer.text.contains("wait");
+    }
+    assert!(waits);
 }
 
 async fn sessions_end(database: Database) {

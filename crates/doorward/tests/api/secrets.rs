@@ -150,7 +150,7 @@ async fn no_page_shows_what_it_must_not(database: Database) {
             // Events never end; what they hold is numbers. Files are the same for all.
             "/events" | "/assets/{file}" => continue,
             "/vouchers/+print" => paths = vec!["/vouchers/+print?name=guest107".to_owned()],
-            "/vouchers/+print.pdf" => paths = vec!["/vouchers/+print.pdf?name=guest107".to_owned()],
+            "/vouchers/print.pdf" => paths = vec!["/vouchers/print.pdf?name=guest107".to_owned()],
             "/live" => paths.push("/live?show=hosts".to_owned()),
             _ => {}
         }

@@ -164,6 +164,23 @@ fn roles(browser: &Browser) {
 }
 
 #[test]
+fn a_passkey_signs_in_alone() {
+    let lab = HotspotLab::new();
+    let browser = Browser::new(&lab.world.lan);
+    let log = lab.gateway.log();
+    let token = log.split("token=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a setup token in the log");
+    browser.step("setup", &json!({ "token": token }));
+    let seen = browser.step("passkey", &json!({}));
+    assert_eq!(seen["resident"], json!([true]), "{seen}");
+    assert!(text(&seen["made"]).contains("The passkey was made."), "{seen}");
+    assert!(text(&seen["listed"]).contains("my <b>laptop</b>"), "{seen}");
+    assert!(text(&seen["stranger"]).contains("no passkey"), "{seen}");
+    assert!(text(&seen["deleted"]).contains("This passkey was not accepted"), "{seen}");
+    let log = lab.gateway.log();
+    assert!(log.contains("signed in by passkey") && log.contains("a sign-in by passkey was refused"), "{log}");
+}
+
+#[test]
 fn every_page_can_be_read_by_everybody() {
     let lab = HotspotLab::new();
     let browser = Browser::new(&lab.world.lan);

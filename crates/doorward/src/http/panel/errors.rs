@@ -71,6 +71,8 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::OwnRole => "error-own-role",
         Error::LastAdmin => "error-last-admin",
         Error::SecondFactor => "error-second-factor",
+        Error::Passkey => "error-passkey",
+        Error::PasskeyLabel => "error-passkey-label",
         Error::OperatorNotFound => "error-operator-not-found",
         Error::GuestNotFound => "error-guest-not-found",
         Error::NotOnline => "error-not-online",

@@ -25,6 +25,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .change("/operators/{name}", MODULE, edit)
         .change("/operators/{name}/password", MODULE, set_password)
         .change("/operators/{name}/totp-off", MODULE, totp_off)
+        .change("/operators/{name}/passkeys-off", MODULE, passkeys_off)
         .change("/operators/{name}/sessions", MODULE, end_sessions)
         .change("/operators/{name}/delete", MODULE, delete)
 }
@@ -82,6 +83,7 @@ struct ShowPage {
     f: Frame,
     operator: Operator,
     sessions: usize,
+    passkeys: usize,
     /// It is who reads the page.
     own: bool,
 }
@@ -91,8 +93,9 @@ async fn show(seat: Seat, Path(name): Path<String>) -> Answer {
     let app = desk.view(MODULE)?;
     let operator = app.operator(&name).await?;
     let sessions = app.sessions_of(operator.id).await?.len();
+    let passkeys = app.passkeys_of(operator.id).await?.len();
     let own = operator.id == desk.id();
-    seat.page(&ShowPage { f: seat.frame("menu-operators"), operator, sessions, own })
+    seat.page(&ShowPage { f: seat.frame("menu-operators"), operator, sessions, passkeys, own })
 }
 
 async fn edit(seat: Seat, Path(name): Path<String>, form: Form) -> Answer {
@@ -127,6 +130,18 @@ async fn totp_off(seat: Seat, Path(name): Path<String>) -> Answer {
     let done = seat.desk()?.change(MODULE, change, move |app| async move { app.remove_totp(&who).await }).await;
     match done {
         Ok(()) => seat.done(&page_of(&name), "operator-totp-removed", &[("name", &name)]),
+        Err(error) => seat.refused(&page_of(&name), error),
+    }
+}
+
+async fn passkeys_off(seat: Seat, Path(name): Path<String>) -> Answer {
+    let (change, who) = (Change::new("passkey_off", &name), name.clone());
+    let done = seat.desk()?.change(MODULE, change, move |app| async move {
+        let operator = app.operator(&who).await?;
+        app.remove_passkeys(operator.id, None).await
+    });
+    match done.await {
+        Ok(_) => seat.done(&page_of(&name), "operator-passkeys-removed", &[("name", &name)]),
         Err(error) => seat.refused(&page_of(&name), error),
     }
 }

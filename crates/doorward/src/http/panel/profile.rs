@@ -1,7 +1,10 @@
 //! What operators change of themselves: password, second factor, sessions, look.
 
+mod passkeys;
+
 use askama::Template;
 
+pub(super) use self::passkeys::script;
 use super::{
     form::Form,
     routes::Routes,
@@ -12,6 +15,7 @@ use crate::{
     app::{
         desk::{Change, Module},
         operators::{PanelSession, PanelSessionId, Theme, TotpOffer},
+        passkeys::{Site, StoredPasskey},
     },
     hotspot_settings::Lang,
     http::qr,
@@ -28,6 +32,9 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .reveal("/profile/totp", MODULE, offer_totp)
         .change("/profile/totp", MODULE, accept_totp)
         .change("/profile/totp-off", MODULE, remove_totp)
+        .change("/profile/passkeys", MODULE, passkeys::accept)
+        .change("/profile/passkeys/options", MODULE, passkeys::offer)
+        .change("/profile/passkeys/remove", MODULE, passkeys::remove)
         .change("/profile/sessions", MODULE, end_session)
 }
 
@@ -36,6 +43,9 @@ pub(super) fn routes(routes: Routes) -> Routes {
 struct Page {
     f: Frame,
     has_totp: bool,
+    passkeys: Vec<StoredPasskey>,
+    /// This panel has a name, so that there can be passkeys.
+    has_name: bool,
     lang: Option<Lang>,
     theme: Theme,
     sessions: Vec<PanelSession>,
@@ -44,11 +54,14 @@ struct Page {
 
 async fn show(seat: Seat) -> Answer {
     let desk = seat.desk()?;
-    let sessions = desk.view(MODULE)?.sessions_of(desk.id()).await?;
+    let app = desk.view(MODULE)?;
+    let (sessions, passkeys) = (app.sessions_of(desk.id()).await?, app.passkeys_of(desk.id()).await?);
     let operator = desk.operator();
     seat.page(&Page {
         f: seat.frame("menu-profile"),
         has_totp: operator.totp.is_some(),
+        passkeys,
+        has_name: Site::at(&seat.origin()).is_some(),
         lang: operator.lang,
         theme: operator.theme,
         sessions,

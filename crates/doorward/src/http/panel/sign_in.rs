@@ -6,11 +6,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Redirect, Response},
 };
+use serde_json::json;
 
 use super::{
     errors,
     form::Form,
     guard::{COOKIE, Panel, Source},
+    profile::script,
     routes::Routes,
     seat::{Answer, Failure, Seat},
     view::Frame,
@@ -18,6 +20,7 @@ use super::{
 use crate::{
     app::{
         desk::{Change, Module},
+        passkeys::Site,
         sign_in::{Credentials, SignInError},
     },
     secrets::SessionToken,
@@ -27,6 +30,8 @@ pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .open("/login", ask)
         .open_post("/login", sign_in)
+        .open_post("/login/passkey", sign_in_by_passkey)
+        .open_post("/login/passkey/options", ask_passkey)
         .open("/setup", ask_setup)
         .open_post("/setup", set_up)
         .change("/logout", Module::Profile, sign_out)
@@ -39,6 +44,14 @@ struct LoginPage {
     name: String,
     next: String,
     error: String,
+    /// This panel has a name, so that there can be passkeys.
+    has_name: bool,
+}
+
+impl LoginPage {
+    fn new(seat: &Seat, name: String, next: String, error: String) -> Self {
+        Self { f: seat.frame("login-title"), name, next, error, has_name: Site::at(&seat.origin()).is_some() }
+    }
 }
 
 async fn ask(seat: Seat, State(panel): State<Panel>, RawQuery(query): RawQuery) -> Answer {
@@ -50,7 +63,7 @@ async fn ask(seat: Seat, State(panel): State<Panel>, RawQuery(query): RawQuery) 
     if seat.desk().is_ok() {
         return Ok(Redirect::to(inside(&next)).into_response());
     }
-    seat.page(&LoginPage { f: seat.frame("login-title"), name: String::new(), next, error: String::new() })
+    seat.page(&LoginPage::new(&seat, String::new(), next, String::new()))
 }
 
 async fn sign_in(
@@ -60,21 +73,57 @@ async fn sign_in(
     headers: HeaderMap,
     form: Form,
 ) -> Answer {
-    let user_agent =
-        headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let who = Credentials {
         name: form.trimmed("name").to_owned(),
         password: form.text("password").to_owned(),
         code: form.trimmed("code").to_owned(),
         from,
-        user_agent: user_agent.unwrap_or_default(),
+        user_agent: user_agent(&headers),
     };
     match panel.app_before_sign_in().sign_in(who).await {
         Ok(token) => with_cookie(Redirect::to(inside(form.text("next"))).into_response(), Some(&token)),
         Err(error) => {
             let error = why(&seat, error)?;
             let (name, next) = (form.trimmed("name").chars().take(64).collect(), form.text("next").to_owned());
-            seat.again(&LoginPage { f: seat.frame("login-title"), name, next, error })
+            seat.again(&LoginPage::new(&seat, name, next, error))
+        }
+    }
+}
+
+/// What a browser calls itself.
+fn user_agent(headers: &HeaderMap) -> String {
+    let value = headers.get(header::USER_AGENT);
+    value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+}
+
+/// What the browser asks for a passkey with.
+async fn ask_passkey(seat: Seat, State(panel): State<Panel>, Extension(Source(from)): Extension<Source>) -> Answer {
+    let site = Site::at(&seat.origin()).ok_or(Failure::NotFound)?;
+    match panel.app_before_sign_in().begin_passkey_sign_in(&site, from) {
+        Ok((ticket, options)) => Ok(script(&json!({ "ticket": ticket, "options": options }))),
+        Err(error) => Err(Failure::Refused(why(&seat, error)?)),
+    }
+}
+
+async fn sign_in_by_passkey(
+    seat: Seat,
+    State(panel): State<Panel>,
+    Extension(Source(from)): Extension<Source>,
+    headers: HeaderMap,
+    form: Form,
+) -> Answer {
+    let site = Site::at(&seat.origin()).ok_or(Failure::NotFound)?;
+    let (ticket, credential) = (form.text("ticket"), form.text("credential"));
+    let app = panel.app_before_sign_in();
+    match app.passkey_sign_in(&site, ticket, credential, from, &user_agent(&headers)).await {
+        Ok(token) => with_cookie(Redirect::to(inside(form.text("next"))).into_response(), Some(&token)),
+        Err(SignInError::Wrong) => {
+            let next = form.text("next").to_owned();
+            seat.again(&LoginPage::new(&seat, String::new(), next, seat.t("error-passkey-sign-in")))
+        }
+        Err(error) => {
+            let (error, next) = (why(&seat, error)?, form.text("next").to_owned());
+            seat.again(&LoginPage::new(&seat, String::new(), next, error))
         }
     }
 }
