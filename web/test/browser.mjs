@@ -168,7 +168,7 @@ const steps = {
     await page.fill("#passkey-label", "my <b>laptop</b>");
     await page.fill("#passkey-password", PASSWORD);
     await page.click("form[data-passkey] button");
-    const made = await page.textContent("main .alert");
+    const made = await page.textContent("main .alert-success");
     const listed = await page.textContent("main form[action='/profile/passkeys/remove'] >> xpath=ancestor::tr");
     const { credentials } = await device.send("WebAuthn.getCredentials", { authenticatorId });
 
