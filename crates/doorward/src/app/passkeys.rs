@@ -109,9 +109,7 @@ impl App {
             return Err(Error::Passkey);
         }
         let known = stored.iter().filter_map(|own| key(own).ok()).map(|key| key.cred_id().clone()).collect();
-        // What authenticators store it under; it tells nothing.
-        let user = Uuid::from_u64_pair(0, who.id.0.unsigned_abs());
-        let begun = site.0.start_passkey_registration(user, &who.name, &who.name, Some(known));
+        let begun = site.0.start_passkey_registration(handle(who.id), &who.name, &who.name, Some(known));
         let (options, state) = begun.map_err(|_| Error::Failed("a passkey could not be offered"))?;
         self.0.sign_ins.passkeys.registrations.put(session, state);
         let mut options = json!(options.public_key);
@@ -212,8 +210,9 @@ impl App {
     async fn judge_passkey(&self, site: &Site, ticket: &str, credential: &str) -> Result<OperatorId, SignInError> {
         let state = self.0.sign_ins.passkeys.sign_ins.take(&ticket.to_owned()).ok_or(SignInError::Wrong)?;
         let credential: PublicKeyCredential = read(credential).ok_or(SignInError::Wrong)?;
-        let (_, id) = site.0.identify_discoverable_authentication(&credential).map_err(|_| SignInError::Wrong)?;
-        let stored = self.store().passkey(id).await.map_err(Error::Store)?.ok_or(SignInError::Wrong)?;
+        let (user, id) = site.0.identify_discoverable_authentication(&credential).map_err(|_| SignInError::Wrong)?;
+        let stored = self.store().passkey(id).await.map_err(Error::Store)?;
+        let stored = stored.filter(|stored| handle(stored.operator()) == user).ok_or(SignInError::Wrong)?;
         let mut key = key(&stored)?;
         let known = DiscoverableKey::from(&key);
         let proof = site.0.finish_discoverable_authentication_v2(&credential, state, &known);
@@ -233,6 +232,11 @@ impl App {
         let wait = self.0.sign_ins.lockout.wait_of_address(from, Instant::now());
         if wait.is_zero() { Ok(()) } else { Err(SignInError::Wait(wait.as_secs().max(1))) }
     }
+}
+
+/// What authenticators keep an operator's passkeys under. It tells nothing of who they are.
+fn handle(id: OperatorId) -> Uuid {
+    Uuid::from_u64_pair(0, id.0.unsigned_abs())
 }
 
 fn read<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
