@@ -130,6 +130,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
         (5, "panel", include_str!("../../migrations/sqlite/0005_panel.sql")),
         (6, "guests", include_str!("../../migrations/sqlite/0006_guests.sql")),
         (7, "vpn lists", include_str!("../../migrations/sqlite/0007_vpn_lists.sql")),
+        (8, "lists", include_str!("../../migrations/sqlite/0008_lists.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
