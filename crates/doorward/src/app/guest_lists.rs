@@ -56,8 +56,27 @@ impl App {
         paging: &Paging<GuestSort>,
     ) -> Result<(Vec<GuestRecord>, u64), Error> {
         let rows = self.store().guest_rows(method, paging).await.map_err(Error::Store)?;
-        let total = self.store().count_guest_rows(method, &paging.search).await.map_err(Error::Store)?;
+        let total = match paging.total(rows.len()) {
+            Some(total) => total,
+            None => self.store().count_guest_rows(method, &paging.search).await.map_err(Error::Store)?,
+        };
         Ok((rows, total))
+    }
+
+    /// Which persons of a method the search finds, sorted.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn guest_ids(&self, method: Method, paging: &Paging<GuestSort>) -> Result<Vec<i64>, Error> {
+        self.store().guest_ids(method, paging).await.map_err(Error::Store)
+    }
+
+    /// The persons with these ids, in their order.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn guest_records(&self, ids: &[i64]) -> Result<Vec<GuestRecord>, Error> {
+        self.store().guest_records(ids).await.map_err(Error::Store)
     }
 
     /// What a person is known by, with the method.
@@ -80,8 +99,27 @@ impl App {
         rows: LoginRows,
     ) -> Result<(Vec<LoginRecord>, u64), Error> {
         let found = self.store().login_rows(paging, rows).await.map_err(Error::Store)?;
-        let total = self.store().count_login_rows(&paging.search, rows).await.map_err(Error::Store)?;
+        let total = match paging.total(found.len()) {
+            Some(total) => total,
+            None => self.store().count_login_rows(&paging.search, rows).await.map_err(Error::Store)?,
+        };
         Ok((found, total))
+    }
+
+    /// Which lines of the login log there are of such, sorted.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn login_ids(&self, paging: &Paging<LoginSort>, rows: LoginRows) -> Result<Vec<i64>, Error> {
+        self.store().login_ids(paging, rows).await.map_err(Error::Store)
+    }
+
+    /// The lines of the login log with these ids, in their order.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn login_records(&self, ids: &[i64]) -> Result<Vec<LoginRecord>, Error> {
+        self.store().login_records(ids).await.map_err(Error::Store)
     }
 
     /// How logins by a method went in the last `days` days (1 to 92), today included.

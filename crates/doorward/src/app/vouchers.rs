@@ -112,8 +112,27 @@ impl App {
     ) -> Result<(Vec<VoucherRecord>, u64), Error> {
         let now_ms = now_ms();
         let found = self.store().voucher_rows(paging, rows, now_ms).await.map_err(Error::Store)?;
-        let total = self.store().count_voucher_rows(&paging.search, rows, now_ms).await.map_err(Error::Store)?;
+        let total = match paging.total(found.len()) {
+            Some(total) => total,
+            None => self.store().count_voucher_rows(&paging.search, rows, now_ms).await.map_err(Error::Store)?,
+        };
         Ok((found, total))
+    }
+
+    /// Which vouchers a list has, sorted.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn voucher_ids(&self, paging: &Paging<VoucherSort>, rows: &VoucherRows) -> Result<Vec<i64>, Error> {
+        self.store().voucher_ids(paging, rows, now_ms()).await.map_err(Error::Store)
+    }
+
+    /// The vouchers with these ids, in their order.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn voucher_records(&self, ids: &[i64]) -> Result<Vec<VoucherRecord>, Error> {
+        self.store().voucher_records(ids).await.map_err(Error::Store)
     }
 
     /// How many vouchers nobody ever logged in with.

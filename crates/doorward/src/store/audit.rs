@@ -2,7 +2,11 @@
 
 use sqlx::{AssertSqlSafe, FromRow};
 
-use super::{Error, Paging, SortColumn, Store, sql::containing};
+use super::{
+    Error, Paging, SortColumn, Store,
+    paging::{Cut, in_order},
+    sql::{CHUNK, containing, parameters},
+};
 
 /// Names a line of the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,16 +67,22 @@ impl SortColumn for AuditSort {
     fn sql(self) -> &'static str {
         match self {
             Self::Time => "id",
-            Self::Actor => "actor",
-            Self::Module => "module",
-            Self::Object => "object",
+            // As the index `audit_listed` has them.
+            Self::Actor => "LOWER(actor)",
+            Self::Module => "LOWER(module)",
+            Self::Object => "LOWER(object)",
         }
     }
 }
 
-const WHERE: &str = "FROM audit WHERE gateway_id = $1 AND ($2 = '' OR LOWER(actor) LIKE $3 ESCAPE '!'
-    OR LOWER(object) LIKE $3 ESCAPE '!' OR LOWER(action) LIKE $3 ESCAPE '!' OR LOWER(module) LIKE $3 ESCAPE '!'
-    OR address LIKE $3 ESCAPE '!')";
+/// Which lines a search finds; `$2` is its pattern. Only what is asked is in the statement.
+fn found(search: &str) -> &'static str {
+    if search.is_empty() {
+        return "FROM audit WHERE gateway_id = $1";
+    }
+    "FROM audit WHERE gateway_id = $1 AND (LOWER(actor) LIKE $2 ESCAPE '!' OR LOWER(object) LIKE $2 ESCAPE '!'
+        OR LOWER(action) LIKE $2 ESCAPE '!' OR LOWER(module) LIKE $2 ESCAPE '!' OR address LIKE $2 ESCAPE '!')"
+}
 
 impl Store {
     /// Notes a change before it is made.
@@ -124,21 +134,56 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn audit_page(&self, paging: &Paging<AuditSort>) -> Result<Vec<AuditRecord>, Error> {
+        let total = if paging.is_far() { Some(self.count_audit(&paging.search).await?) } else { None };
+        let ids = self.part_of_audit(paging, paging.cut(total)).await?;
+        self.audit_records(&ids).await
+    }
+
+    /// The ids of all lines that a search finds, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn audit_ids(&self, paging: &Paging<AuditSort>) -> Result<Vec<i64>, Error> {
+        self.part_of_audit(paging, Cut::ALL).await
+    }
+
+    async fn part_of_audit(&self, paging: &Paging<AuditSort>, cut: Cut) -> Result<Vec<i64>, Error> {
         let gateway = self.gateway();
-        let sql = format!(
-            "SELECT id, created_ms, actor, address, module, action, object, before, after, outcome {WHERE} {}",
-            paging.tail("id", 4)
-        );
-        Ok(on_reader!(self.db(), |c| {
-            sqlx::query_as(AssertSqlSafe(sql))
+        let sql = format!("SELECT id {} {} LIMIT $3 OFFSET $4", found(&paging.search), paging.order("id", cut));
+        let ids = on_reader!(self.db(), |c| {
+            sqlx::query_scalar(AssertSqlSafe(sql))
                 .bind(gateway)
-                .bind(&paging.search)
                 .bind(containing(&paging.search.to_lowercase()))
-                .bind(paging.limit())
-                .bind(paging.offset())
+                .bind(cut.limit)
+                .bind(cut.offset)
                 .fetch_all(c)
                 .await?
-        }))
+        });
+        Ok(cut.forward(ids))
+    }
+
+    /// The lines with these ids, in their order; ids without a line are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn audit_records(&self, ids: &[i64]) -> Result<Vec<AuditRecord>, Error> {
+        let gateway = self.gateway();
+        let mut rows: Vec<AuditRecord> = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let sql = format!(
+                "SELECT id, created_ms, actor, address, module, action, object, before, after, outcome
+                 FROM audit WHERE gateway_id = $1 AND id IN ({})",
+                parameters(2, chunk.len())
+            );
+            rows.extend::<Vec<AuditRecord>>(on_reader!(self.db(), |c| {
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(gateway);
+                for id in chunk {
+                    query = query.bind(id);
+                }
+                query.fetch_all(c).await?
+            }));
+        }
+        Ok(in_order(ids, rows, |row| row.id))
     }
 
     /// How many lines of the audit log a search finds.
@@ -147,11 +192,10 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn count_audit(&self, search: &str) -> Result<u64, Error> {
         let gateway = self.gateway();
-        let sql = format!("SELECT COUNT(*) {WHERE}");
+        let sql = format!("SELECT COUNT(*) {}", found(search));
         let count: i64 = on_reader!(self.db(), |c| {
             sqlx::query_scalar(AssertSqlSafe(sql))
                 .bind(gateway)
-                .bind(search)
                 .bind(containing(&search.to_lowercase()))
                 .fetch_one(c)
                 .await?

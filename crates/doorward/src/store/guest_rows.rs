@@ -3,7 +3,11 @@
 use doorward_policy::guest::Method;
 use sqlx::AssertSqlSafe;
 
-use super::{Error, GuestRecord, LoginRecord, Paging, SortColumn, Store, sql::containing};
+use super::{
+    Error, GuestRecord, LoginRecord, Paging, SortColumn, Store,
+    paging::{Cut, in_order},
+    sql::{CHUNK, containing, parameters},
+};
 
 /// What a list of persons is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +25,10 @@ impl SortColumn for GuestSort {
 
     fn sql(self) -> &'static str {
         match self {
-            Self::Last => "last_login_ms",
+            // Not by the index of all methods' last logins: it would look at the rows of the others.
+            Self::Last => "last_login_ms + 0",
             Self::First => "id",
-            Self::Who => "identity",
+            Self::Who => "LOWER(identity)",
             Self::Visits => "visits",
         }
     }
@@ -46,9 +51,10 @@ impl SortColumn for LoginSort {
     fn sql(self) -> &'static str {
         match self {
             Self::Time => "id",
-            Self::Login => "login",
+            // As the index `logins_listed` has them.
+            Self::Login => "LOWER(login)",
             Self::Method => "method",
-            Self::Mac => "mac",
+            Self::Mac => "LOWER(mac)",
         }
     }
 }
@@ -78,12 +84,30 @@ pub struct LoginReport {
 /// A quarter of an hour: every time zone's days begin with one.
 pub const QUARTER_MS: i64 = 900_000;
 
-const PERSONS: &str = "FROM guests WHERE gateway_id = $1 AND method = $2
-    AND ($3 = '' OR LOWER(identity) LIKE $4 ESCAPE '!' OR LOWER(email) LIKE $4 ESCAPE '!' OR mobile LIKE $4 ESCAPE '!'
-        OR LOWER(name) LIKE $4 ESCAPE '!' OR LOWER(last_mac) LIKE $4 ESCAPE '!')";
+/// Which persons a search finds; `$3` is its pattern. Only what is asked is in the statement.
+fn persons(search: &str) -> &'static str {
+    if search.is_empty() {
+        return "FROM guests WHERE gateway_id = $1 AND method = $2";
+    }
+    "FROM guests WHERE gateway_id = $1 AND method = $2
+        AND (LOWER(identity) LIKE $3 ESCAPE '!' OR LOWER(email) LIKE $3 ESCAPE '!' OR mobile LIKE $3 ESCAPE '!'
+            OR LOWER(name) LIKE $3 ESCAPE '!' OR LOWER(last_mac) LIKE $3 ESCAPE '!')"
+}
 
-const LOGINS: &str = "FROM logins WHERE gateway_id = $1 AND ($2 = '' OR method = $2) AND ($3 OR success = $4)
-    AND ($5 = '' OR LOWER(login) LIKE $6 ESCAPE '!' OR LOWER(mac) LIKE $6 ESCAPE '!' OR address LIKE $6 ESCAPE '!')";
+/// Which attempts a list has; `$2` to `$4` are method, success and pattern.
+fn attempts(search: &str, rows: LoginRows) -> String {
+    let mut sql = "FROM logins WHERE gateway_id = $1".to_owned();
+    if rows.method.is_some() {
+        sql += " AND method = $2";
+    }
+    if rows.success.is_some() {
+        sql += " AND success = $3";
+    }
+    if !search.is_empty() {
+        sql += " AND (LOWER(login) LIKE $4 ESCAPE '!' OR LOWER(mac) LIKE $4 ESCAPE '!' OR address LIKE $4 ESCAPE '!')";
+    }
+    sql
+}
 
 impl Store {
     /// A page of the persons of a method.
@@ -91,23 +115,58 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn guest_rows(&self, method: Method, paging: &Paging<GuestSort>) -> Result<Vec<GuestRecord>, Error> {
+        let total = if paging.is_far() { Some(self.count_guest_rows(method, &paging.search).await?) } else { None };
+        let ids = self.part_of_guests(method, paging, paging.cut(total)).await?;
+        self.guest_records(&ids).await
+    }
+
+    /// The ids of all persons of a method that a search finds, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn guest_ids(&self, method: Method, paging: &Paging<GuestSort>) -> Result<Vec<i64>, Error> {
+        self.part_of_guests(method, paging, Cut::ALL).await
+    }
+
+    async fn part_of_guests(&self, method: Method, paging: &Paging<GuestSort>, cut: Cut) -> Result<Vec<i64>, Error> {
         let gateway = self.gateway();
-        let sql = format!(
-            "SELECT id, email, mobile, name, picture, comments, comments1, comments2, marketing, verified, visits,
-                last_mac, created_ms, modified_ms, last_login_ms {PERSONS} {}",
-            paging.tail("id", 5)
-        );
-        Ok(on_reader!(self.db(), |c| {
-            sqlx::query_as(AssertSqlSafe(sql))
+        let sql = format!("SELECT id {} {} LIMIT $4 OFFSET $5", persons(&paging.search), paging.order("id", cut));
+        let ids = on_reader!(self.db(), |c| {
+            sqlx::query_scalar(AssertSqlSafe(sql))
                 .bind(gateway)
                 .bind(method.as_str())
-                .bind(&paging.search)
                 .bind(containing(&paging.search.to_ascii_lowercase()))
-                .bind(paging.limit())
-                .bind(paging.offset())
+                .bind(cut.limit)
+                .bind(cut.offset)
                 .fetch_all(c)
                 .await?
-        }))
+        });
+        Ok(cut.forward(ids))
+    }
+
+    /// The persons with these ids, in their order; ids without a person are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn guest_records(&self, ids: &[i64]) -> Result<Vec<GuestRecord>, Error> {
+        let gateway = self.gateway();
+        let mut rows: Vec<GuestRecord> = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let sql = format!(
+                "SELECT id, email, mobile, name, picture, comments, comments1, comments2, marketing, verified, visits,
+                    last_mac, created_ms, modified_ms, last_login_ms
+                 FROM guests WHERE gateway_id = $1 AND id IN ({})",
+                parameters(2, chunk.len())
+            );
+            rows.extend::<Vec<GuestRecord>>(on_reader!(self.db(), |c| {
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(gateway);
+                for id in chunk {
+                    query = query.bind(id);
+                }
+                query.fetch_all(c).await?
+            }));
+        }
+        Ok(in_order(ids, rows, |row| row.id))
     }
 
     /// How many persons of a method a search finds.
@@ -116,12 +175,11 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn count_guest_rows(&self, method: Method, search: &str) -> Result<u64, Error> {
         let gateway = self.gateway();
-        let sql = format!("SELECT COUNT(*) {PERSONS}");
+        let sql = format!("SELECT COUNT(*) {}", persons(search));
         let count: i64 = on_reader!(self.db(), |c| {
             sqlx::query_scalar(AssertSqlSafe(sql))
                 .bind(gateway)
                 .bind(method.as_str())
-                .bind(search)
                 .bind(containing(&search.to_ascii_lowercase()))
                 .fetch_one(c)
                 .await?
@@ -149,26 +207,59 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn login_rows(&self, paging: &Paging<LoginSort>, rows: LoginRows) -> Result<Vec<LoginRecord>, Error> {
+        let total = if paging.is_far() { Some(self.count_login_rows(&paging.search, rows).await?) } else { None };
+        let ids = self.part_of_logins(paging, rows, paging.cut(total)).await?;
+        self.login_records(&ids).await
+    }
+
+    /// The ids of all attempts of a list, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn login_ids(&self, paging: &Paging<LoginSort>, rows: LoginRows) -> Result<Vec<i64>, Error> {
+        self.part_of_logins(paging, rows, Cut::ALL).await
+    }
+
+    async fn part_of_logins(&self, paging: &Paging<LoginSort>, rows: LoginRows, cut: Cut) -> Result<Vec<i64>, Error> {
         let gateway = self.gateway();
-        // Conditions that always hold would make PostgreSQL sort everything.
-        let whole = rows == LoginRows::default() && paging.search.is_empty();
-        let sql = format!(
-            "SELECT id, created_ms, method, login, mac, address, success, reason {} {}",
-            if whole { "FROM logins WHERE gateway_id = $1" } else { LOGINS },
-            paging.tail("id", if whole { 2 } else { 7 })
-        );
-        Ok(on_reader!(self.db(), |c| {
-            let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(gateway);
-            if !whole {
-                query = query
-                    .bind(rows.method.map_or("", Method::as_str))
-                    .bind(rows.success.is_none())
-                    .bind(rows.success.unwrap_or_default())
-                    .bind(paging.search.clone())
-                    .bind(containing(&paging.search.to_ascii_lowercase()));
-            }
-            query.bind(paging.limit()).bind(paging.offset()).fetch_all(c).await?
-        }))
+        let (from, order) = (attempts(&paging.search, rows), paging.order("id", cut));
+        let sql = format!("SELECT id {from} {order} LIMIT $5 OFFSET $6");
+        let ids = on_reader!(self.db(), |c| {
+            sqlx::query_scalar(AssertSqlSafe(sql))
+                .bind(gateway)
+                .bind(rows.method.map_or("", Method::as_str))
+                .bind(rows.success.unwrap_or_default())
+                .bind(containing(&paging.search.to_ascii_lowercase()))
+                .bind(cut.limit)
+                .bind(cut.offset)
+                .fetch_all(c)
+                .await?
+        });
+        Ok(cut.forward(ids))
+    }
+
+    /// The attempts with these ids, in their order; ids without one are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn login_records(&self, ids: &[i64]) -> Result<Vec<LoginRecord>, Error> {
+        let gateway = self.gateway();
+        let mut rows: Vec<LoginRecord> = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let sql = format!(
+                "SELECT id, created_ms, method, login, mac, address, success, reason
+                 FROM logins WHERE gateway_id = $1 AND id IN ({})",
+                parameters(2, chunk.len())
+            );
+            rows.extend::<Vec<LoginRecord>>(on_reader!(self.db(), |c| {
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(gateway);
+                for id in chunk {
+                    query = query.bind(id);
+                }
+                query.fetch_all(c).await?
+            }));
+        }
+        Ok(in_order(ids, rows, |row| row.id))
     }
 
     /// How many attempts such a list has.
@@ -177,19 +268,15 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn count_login_rows(&self, search: &str, rows: LoginRows) -> Result<u64, Error> {
         let gateway = self.gateway();
-        let whole = rows == LoginRows::default() && search.is_empty();
-        let sql = format!("SELECT COUNT(*) {}", if whole { "FROM logins WHERE gateway_id = $1" } else { LOGINS });
+        let sql = format!("SELECT COUNT(*) {}", attempts(search, rows));
         let count: i64 = on_reader!(self.db(), |c| {
-            let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(gateway);
-            if !whole {
-                query = query
-                    .bind(rows.method.map_or("", Method::as_str))
-                    .bind(rows.success.is_none())
-                    .bind(rows.success.unwrap_or_default())
-                    .bind(search.to_owned())
-                    .bind(containing(&search.to_ascii_lowercase()));
-            }
-            query.fetch_one(c).await?
+            sqlx::query_scalar(AssertSqlSafe(sql))
+                .bind(gateway)
+                .bind(rows.method.map_or("", Method::as_str))
+                .bind(rows.success.unwrap_or_default())
+                .bind(containing(&search.to_ascii_lowercase()))
+                .fetch_one(c)
+                .await?
         });
         Ok(u64::try_from(count).unwrap_or_default())
     }

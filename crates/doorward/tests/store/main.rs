@@ -14,6 +14,7 @@ mod durability;
 mod guest_lists;
 mod guests;
 mod hotspots;
+mod lists;
 mod login_codes;
 mod one_time_links;
 mod online;

@@ -58,8 +58,33 @@ impl App {
     ) -> Result<(Vec<AccountLine>, u64), Error> {
         let filter = AccountFilter { server: server.to_owned(), state, periods: self.periods() };
         let rows = self.store().account_page(paging, &filter).await.map_err(Error::Store)?;
-        let total = self.store().count_account_page(&paging.search, &filter).await.map_err(Error::Store)?;
+        let total = match paging.total(rows.len()) {
+            Some(total) => total,
+            None => self.store().count_account_page(&paging.search, &filter).await.map_err(Error::Store)?,
+        };
         Ok((rows, total))
+    }
+
+    /// Which accounts a list has, sorted; `server` and `state` as for [`Self::account_page`].
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn account_ids(
+        &self,
+        paging: &Paging<AccountSort>,
+        server: &str,
+        state: Option<AccountState>,
+    ) -> Result<Vec<AccountId>, Error> {
+        let filter = AccountFilter { server: server.to_owned(), state, periods: self.periods() };
+        self.store().account_ids(paging, &filter).await.map_err(Error::Store)
+    }
+
+    /// The accounts with these ids, in their order.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn account_lines(&self, ids: &[AccountId]) -> Result<Vec<AccountLine>, Error> {
+        self.store().account_lines(ids, self.periods()).await.map_err(Error::Store)
     }
 
     /// One account without its secrets. Any text is taken for its name.

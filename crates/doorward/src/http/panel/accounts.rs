@@ -136,13 +136,10 @@ async fn export(seat: Seat, RawQuery(query): RawQuery) -> Answer {
         "expires",
     ];
     let head = head.into_iter().fold(Line::default(), Line::cell);
-    csv::send("accounts", head, move |page| {
-        let (app, server) = (app.clone(), server.clone());
-        let paging = Paging { page, size: csv::ROWS, ..paging.clone() };
-        async move {
-            let (rows, _) = app.account_page(&paging, &server, state).await?;
-            Ok(rows.iter().map(line).collect())
-        }
+    let ids = app.account_ids(&paging, &server, state).await?;
+    csv::send_found("accounts", head, ids, move |ids| {
+        let app = app.clone();
+        async move { Ok(app.account_lines(&ids).await?.iter().map(line).collect()) }
     })
     .await
 }

@@ -12,7 +12,7 @@ use super::{
     view::Frame,
 };
 use crate::app::{
-    audit::{AuditRecord, AuditSort, Paging},
+    audit::{AuditRecord, AuditSort},
     desk::Module,
 };
 
@@ -40,12 +40,10 @@ async fn export(seat: Seat, RawQuery(query): RawQuery) -> Answer {
     let (paging, _) = paging::<AuditSort>(query.as_deref(), true)?;
     let head = ["time", "actor", "address", "module", "action", "object", "before", "after", "outcome"];
     let head = head.into_iter().fold(Line::default(), Line::cell);
-    csv::send("audit", head, move |page| {
-        let (app, paging) = (app.clone(), Paging { page, size: csv::ROWS, ..paging.clone() });
-        async move {
-            let (rows, _) = app.audit(&paging).await?;
-            Ok(rows.iter().map(line).collect())
-        }
+    let ids = app.audit_ids(&paging).await?;
+    csv::send_found("audit", head, ids, move |ids| {
+        let app = app.clone();
+        async move { Ok(app.audit_records(&ids).await?.iter().map(line).collect()) }
     })
     .await
 }

@@ -69,15 +69,55 @@ impl Line {
 /// The first page cannot be read.
 pub(super) async fn send<F>(name: &str, head: Line, mut read: impl FnMut(u32) -> F + Send + 'static) -> Answer
 where
-    F: Future<Output = Result<Vec<Line>, Error>> + Send,
+    F: Future<Output = Result<Vec<Line>, Error>> + Send + 'static,
 {
-    let lines = read(0).await?;
-    let mut more = lines.len() >= ROWS as usize;
+    let pages = move |page| {
+        let lines = read(page);
+        async move {
+            let lines = lines.await?;
+            let more = lines.len() >= ROWS as usize;
+            Ok((lines, more))
+        }
+    };
+    send_pages(name, head, pages).await
+}
+
+/// Sends a long list whose ids were read at once, sorted: what is added, changed or deleted meanwhile moves no row from
+/// one page to another. `read` answers the lines of at most [`ROWS`] of them, without those that are gone.
+///
+/// # Errors
+/// The first lines cannot be read.
+pub(super) async fn send_found<I, F>(
+    name: &str,
+    head: Line,
+    ids: Vec<I>,
+    mut read: impl FnMut(Vec<I>) -> F + Send + 'static,
+) -> Answer
+where
+    I: Send + 'static,
+    F: Future<Output = Result<Vec<Line>, Error>> + Send + 'static,
+{
+    let mut left = ids.into_iter();
+    let pages = move |_| {
+        let lines = read(left.by_ref().take(ROWS as usize).collect());
+        let more = left.len() > 0;
+        async move { Ok((lines.await?, more)) }
+    };
+    send_pages(name, head, pages).await
+}
+
+/// Sends pages; `read` answers the lines of one and whether there is another.
+async fn send_pages<F>(name: &str, head: Line, mut read: impl FnMut(u32) -> F + Send + 'static) -> Answer
+where
+    F: Future<Output = Result<(Vec<Line>, bool), Error>> + Send,
+{
+    let (lines, mut more) = read(0).await?;
     let mut piece = joined(std::iter::once(head).chain(lines));
     let (sender, receiver) = mpsc::channel(PIECES);
     tokio::spawn(async move {
         for page in 1.. {
-            if !matches!(timeout(PIECE_WAIT, sender.send(Ok(piece))).await, Ok(Ok(()))) {
+            // An empty one would be the end.
+            if !piece.is_empty() && !matches!(timeout(PIECE_WAIT, sender.send(Ok(piece))).await, Ok(Ok(()))) {
                 return;
             }
             if !more {
@@ -85,8 +125,8 @@ where
                 return;
             }
             match read(page).await {
-                Ok(lines) => {
-                    more = lines.len() >= ROWS as usize;
+                Ok((lines, further)) => {
+                    more = further;
                     piece = joined(lines.into_iter());
                 }
                 Err(error) => {
@@ -179,5 +219,17 @@ mod tests {
             if page == 0 { lines(1000) } else { Err(Error::Failed("told to")) }
         });
         assert!(broken.await.unwrap().into_body().collect().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn rows_that_are_gone_end_no_list() {
+        let even = |ids: Vec<u32>| async move {
+            Ok(ids.into_iter().filter(|id| id % 2 == 0).map(|id| Line::default().number(id)).collect())
+        };
+        let answer = send_found("x", Line::default().cell("n"), (0..2500).collect(), even);
+        let body = answer.await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body.iter().filter(|b| **b == b'\n').count(), 1251);
+        let none = send_found("x", Line::default().cell("n"), Vec::new(), even);
+        assert_eq!(none.await.unwrap().into_body().collect().await.unwrap().to_bytes(), "\"n\"\r\n");
     }
 }

@@ -14,7 +14,6 @@ use super::{
     view::Frame,
 };
 use crate::app::{
-    audit::Paging,
     desk::Module,
     guest_lists::{LoginRecord, LoginRows, LoginSort},
 };
@@ -63,14 +62,11 @@ async fn list(seat: Seat, RawQuery(query): RawQuery) -> Answer {
 async fn export(seat: Seat, RawQuery(query): RawQuery) -> Answer {
     let app = seat.desk()?.view(MODULE)?.clone();
     let (paging, query) = paging::<LoginSort>(query.as_deref(), true)?;
-    let rows = rows(&query);
+    let ids = app.login_ids(&paging, rows(&query)).await?;
     let head = ["time", "method", "login", "mac", "address", "success", "reason"];
-    csv::send("logins", head.into_iter().fold(Line::default(), Line::cell), move |page| {
-        let (app, paging) = (app.clone(), Paging { page, size: csv::ROWS, ..paging.clone() });
-        async move {
-            let (found, _) = app.login_rows(&paging, rows).await?;
-            Ok(found.iter().map(line).collect())
-        }
+    csv::send_found("logins", head.into_iter().fold(Line::default(), Line::cell), ids, move |ids| {
+        let app = app.clone();
+        async move { Ok(app.login_records(&ids).await?.iter().map(line).collect()) }
     })
     .await
 }

@@ -20,7 +20,6 @@ use super::{
     view::Frame,
 };
 use crate::app::{
-    audit::Paging,
     desk::{Change, Module},
     guest_lists::{DailyLogins, GuestRecord, GuestSort},
 };
@@ -110,12 +109,10 @@ async fn export(seat: Seat, Path(name): Path<String>, RawQuery(query): RawQuery)
     let (paging, _) = paging::<GuestSort>(query.as_deref(), true)?;
     let head = ["email", "mobile", "name", "comments", "comments1", "comments2", "marketing", "verified", "visits"];
     let head = head.into_iter().chain(["mac", "first_login", "last_login"]).fold(Line::default(), Line::cell);
-    csv::send(&format!("guests-{}", method.as_str()), head, move |page| {
-        let (app, paging) = (app.clone(), Paging { page, size: csv::ROWS, ..paging.clone() });
-        async move {
-            let (rows, _) = app.guest_rows(method, &paging).await?;
-            Ok(rows.iter().map(line).collect())
-        }
+    let ids = app.guest_ids(method, &paging).await?;
+    csv::send_found(&format!("guests-{}", method.as_str()), head, ids, move |ids| {
+        let app = app.clone();
+        async move { Ok(app.guest_records(&ids).await?.iter().map(line).collect()) }
     })
     .await
 }

@@ -21,7 +21,6 @@ use super::{
 use crate::{
     app::{
         App, Error,
-        audit::Paging,
         desk::{Change, Module, Operation},
         vouchers::{UnusedFilter, VoucherRecord, VoucherRows, VoucherSort},
     },
@@ -105,14 +104,14 @@ async fn export(seat: Seat, RawQuery(query): RawQuery) -> Answer {
     let desk = seat.desk()?;
     let (app, reveals) = (desk.view(MODULE)?.clone(), desk.may(MODULE, Operation::Reveal));
     let (paging, query) = paging::<VoucherSort>(query.as_deref(), true)?;
-    let (rows, now_ms) = (rows(&query), now_ms());
+    let (ids, now_ms) = (app.voucher_ids(&paging, &rows(&query)).await?, now_ms());
     let head = ["username", "passcode", "fullname", "status", "valid_for", "valid_from", "ends", "bytes_down"];
     let head =
         head.into_iter().chain(["bytes_up", "devices_used", "devices", "created", "first_login", "last_login", "note"]);
-    csv::send("vouchers", head.fold(Line::default(), Line::cell), move |page| {
-        let (app, rows, paging) = (app.clone(), rows.clone(), Paging { page, size: csv::ROWS, ..paging.clone() });
+    csv::send_found("vouchers", head.fold(Line::default(), Line::cell), ids, move |ids| {
+        let app = app.clone();
         async move {
-            let (found, _) = app.voucher_rows(&paging, &rows).await?;
+            let found = app.voucher_records(&ids).await?;
             Ok(found.iter().map(|voucher| line(voucher, reveals, now_ms)).collect())
         }
     })

@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 use super::super::{
     Error, Paging, SortColumn, Store,
     error::corrupt,
+    paging::{Cut, in_order},
     sql::{CHUNK, containing, parameters},
     vpn_servers::{mbit, parse_option},
 };
@@ -238,26 +239,56 @@ impl Store {
         paging: &Paging<AccountSort>,
         filter: &AccountFilter,
     ) -> Result<Vec<AccountLine>, Error> {
+        let total = if paging.is_far() { Some(self.count_account_page(&paging.search, filter).await?) } else { None };
+        let ids = self.part_of_accounts(paging, filter, paging.cut(total)).await?;
+        self.account_lines(&ids, filter.periods).await
+    }
+
+    /// The ids of all accounts of a list, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn account_ids(
+        &self,
+        paging: &Paging<AccountSort>,
+        filter: &AccountFilter,
+    ) -> Result<Vec<AccountId>, Error> {
+        self.part_of_accounts(paging, filter, Cut::ALL).await
+    }
+
+    async fn part_of_accounts(
+        &self,
+        paging: &Paging<AccountSort>,
+        filter: &AccountFilter,
+        cut: Cut,
+    ) -> Result<Vec<AccountId>, Error> {
         let gateway = self.gateway();
-        // First which they are, from an index where there is one; then what they are.
-        let from = match paging.sort {
-            AccountSort::Server => "vpn_servers s JOIN accounts a ON a.server_id = s.id",
-            AccountSort::Name | AccountSort::Download | AccountSort::Used | AccountSort::Expires => "accounts a",
+        let (conditions, order) = (conditions(&paging.search, filter), paging.order("a.id", cut));
+        let by_server = paging.sort == AccountSort::Server;
+        let whole = paging.search.is_empty() && filter.state.is_none();
+        let sql = if whole && by_server {
+            // Accounts are of the gateway of their server: then an index has all that is asked.
+            let conditions = conditions.replacen("a.gateway_id", "s.gateway_id", 1);
+            let from = "vpn_servers s JOIN accounts a ON a.server_id = s.id";
+            format!("SELECT a.id FROM {from} WHERE {conditions} {order} LIMIT $10 OFFSET $11")
+        } else if whole {
+            format!("SELECT a.id FROM accounts a WHERE {conditions} {order} LIMIT $10 OFFSET $11")
+        } else {
+            // First all that are found, then their order: the index of an order does not have what is searched.
+            let join = if by_server { "JOIN vpn_servers s ON s.id = a.server_id" } else { "" };
+            format!(
+                "WITH found AS MATERIALIZED (SELECT a.id FROM accounts a WHERE {conditions})
+                 SELECT a.id FROM found f CROSS JOIN accounts a {join} WHERE a.id = f.id {order} LIMIT $10 OFFSET $11"
+            )
         };
-        let (conditions, tail) = (conditions(&paging.search, filter), paging.tail("a.id", 10));
-        let order = tail.split(" LIMIT ").next().unwrap_or_default();
-        let sql = format!(
-            "{COLUMNS} FROM (SELECT a.id AS found FROM {from} WHERE {conditions} {tail}) f
-             JOIN accounts a ON a.id = f.found JOIN vpn_servers s ON s.id = a.server_id {order}"
-        );
-        let rows: Vec<LineRow> = on_reader!(self.db(), |c| {
-            bind!(sqlx::query_as(AssertSqlSafe(sql)), gateway, &paging.search, filter)
-                .bind(paging.limit())
-                .bind(paging.offset())
+        let ids = on_reader!(self.db(), |c| {
+            bind!(sqlx::query_scalar(AssertSqlSafe(sql)), gateway, &paging.search, filter)
+                .bind(cut.limit)
+                .bind(cut.offset)
                 .fetch_all(c)
                 .await?
         });
-        rows.into_iter().map(LineRow::open).collect()
+        Ok(cut.forward(ids).into_iter().map(AccountId).collect())
     }
 
     /// How many accounts a search finds.
@@ -273,7 +304,7 @@ impl Store {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// The accounts with these ids, in no particular order; ids without an account are left out.
+    /// The accounts with these ids, in their order; ids without an account are left out.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
@@ -298,7 +329,8 @@ impl Store {
                 lines.push(row.open()?);
             }
         }
-        Ok(lines)
+        let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+        Ok(in_order(&ids, lines, |line| line.id.0))
     }
 }
 

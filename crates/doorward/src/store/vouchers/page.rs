@@ -4,7 +4,11 @@ use doorward_policy::voucher::VoucherStatus;
 use sqlx::AssertSqlSafe;
 
 use super::{VoucherRecord, row::VoucherRow};
-use crate::store::{Error, Paging, SortColumn, Store, sql::containing};
+use crate::store::{
+    Error, Paging, SortColumn, Store,
+    paging::{Cut, in_order},
+    sql::{CHUNK, containing, parameters},
+};
 
 /// What a list of vouchers is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +36,8 @@ impl SortColumn for VoucherSort {
         match self {
             Self::Created => "v.id",
             Self::Username => "v.username_folded",
-            Self::Fullname => "v.fullname",
+            // As the index `vouchers_listed` has them.
+            Self::Fullname => "LOWER(v.fullname)",
             // What never ends comes last; NULL would stand on another side in each engine.
             Self::Ends => "COALESCE(g.ends_ms, 9223372036854775807)",
             Self::LastLogin => "COALESCE(v.last_login_ms, 0)",
@@ -52,20 +57,44 @@ pub struct VoucherRows {
     pub note: String,
 }
 
-macro_rules! filter_sql {
-    () => {
-        concat!(
-            "WHERE v.gateway_id = $1 AND ($2 = '' OR ",
-            status_sql!(),
-            " = $2) AND ($4 < 0 OR v.created_ms = $4) AND ($5 = '' OR v.note = $5)
-             AND ($6 = '' OR v.username_folded LIKE $7 ESCAPE '!' OR LOWER(v.fullname) LIKE $8 ESCAPE '!'
-                OR LOWER(v.note) LIKE $8 ESCAPE '!') "
-        )
-    };
+/// Which vouchers a list has; `$2` to `$7` are status, present, batch, note and the patterns of a search. Only what is asked
+/// is in the statement.
+fn conditions(search: &str, rows: &VoucherRows) -> String {
+    let mut sql = "v.gateway_id = $1".to_owned();
+    if rows.status.is_some() {
+        sql += concat!(" AND ", status_sql!(), " = $2");
+    }
+    if rows.batch_ms.is_some() {
+        sql += " AND v.created_ms = $4";
+    }
+    if !rows.note.is_empty() {
+        sql += " AND v.note = $5";
+    }
+    if !search.is_empty() {
+        sql += " AND (v.username_folded LIKE $6 ESCAPE '!' OR LOWER(v.fullname) LIKE $7 ESCAPE '!'
+            OR LOWER(v.note) LIKE $7 ESCAPE '!')";
+    }
+    sql
 }
 
-/// A page in the order of making needs no more than its own rows.
-const NEWEST: &str = "WHERE v.gateway_id = $1 ORDER BY v.id";
+/// What the conditions are about.
+fn from(rows: &VoucherRows) -> &'static str {
+    if rows.status.is_some() { "vouchers v JOIN grants g ON g.id = v.grant_id" } else { "vouchers v" }
+}
+
+/// Binds what [`conditions`] asks for.
+macro_rules! bind {
+    ($query:expr, $gateway:expr, $search:expr, $rows:expr, $now_ms:expr) => {
+        $query
+            .bind($gateway)
+            .bind($rows.status.map_or("", VoucherStatus::as_str))
+            .bind($now_ms)
+            .bind($rows.batch_ms.unwrap_or(-1))
+            .bind(&$rows.note)
+            .bind(containing(&$search.to_lowercase()))
+            .bind(containing(&$search.to_ascii_lowercase()))
+    };
+}
 
 impl Store {
     /// A page of vouchers.
@@ -78,38 +107,77 @@ impl Store {
         rows: &VoucherRows,
         now_ms: i64,
     ) -> Result<Vec<VoucherRecord>, Error> {
+        let far = paging.is_far();
+        let total = if far { Some(self.count_voucher_rows(&paging.search, rows, now_ms).await?) } else { None };
+        let ids = self.part_of_vouchers(paging, rows, now_ms, paging.cut(total)).await?;
+        self.voucher_records(&ids).await
+    }
+
+    /// The ids of all vouchers of a list, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn voucher_ids(
+        &self,
+        paging: &Paging<VoucherSort>,
+        rows: &VoucherRows,
+        now_ms: i64,
+    ) -> Result<Vec<i64>, Error> {
+        self.part_of_vouchers(paging, rows, now_ms, Cut::ALL).await
+    }
+
+    async fn part_of_vouchers(
+        &self,
+        paging: &Paging<VoucherSort>,
+        rows: &VoucherRows,
+        now_ms: i64,
+        cut: Cut,
+    ) -> Result<Vec<i64>, Error> {
         let gateway = self.gateway();
-        let whole = *rows == VoucherRows::default() && paging.search.is_empty();
-        let found: Vec<VoucherRow> = if whole && paging.sort == VoucherSort::Created {
-            let way = if paging.descending { "DESC" } else { "ASC" };
-            let sql = format!("{}{NEWEST} {way} LIMIT $2 OFFSET $3", select!(""));
-            on_reader!(self.db(), |c| {
-                sqlx::query_as(AssertSqlSafe(sql))
-                    .bind(gateway)
-                    .bind(paging.limit())
-                    .bind(paging.offset())
-                    .fetch_all(c)
-                    .await?
-            })
+        let grants = matches!(paging.sort, VoucherSort::Ends | VoucherSort::Used);
+        let (conditions, from, order) = (conditions(&paging.search, rows), from(rows), paging.order("v.id", cut));
+        let sql = if paging.search.is_empty() || paging.sort == VoucherSort::Created {
+            let from = if grants { "vouchers v JOIN grants g ON g.id = v.grant_id" } else { from };
+            format!("SELECT v.id FROM {from} WHERE {conditions} {order} LIMIT $8 OFFSET $9")
         } else {
-            let sql = format!("{}{}", select!(filter_sql!()), paging.tail("v.id", 9));
-            on_reader!(self.db(), |c| {
-                sqlx::query_as(AssertSqlSafe(sql))
-                    .bind(gateway)
-                    .bind(rows.status.map_or("", VoucherStatus::as_str))
-                    .bind(now_ms)
-                    .bind(rows.batch_ms.unwrap_or(-1))
-                    .bind(&rows.note)
-                    .bind(&paging.search)
-                    .bind(containing(&paging.search.to_lowercase()))
-                    .bind(containing(&paging.search.to_ascii_lowercase()))
-                    .bind(paging.limit())
-                    .bind(paging.offset())
-                    .fetch_all(c)
-                    .await?
-            })
+            // First all that are found, then their order: the index of an order does not have what is searched.
+            let join = if grants { "JOIN grants g ON g.id = v.grant_id" } else { "" };
+            format!(
+                "WITH found AS MATERIALIZED (SELECT v.id FROM {from} WHERE {conditions})
+                 SELECT v.id FROM found f CROSS JOIN vouchers v {join} WHERE v.id = f.id {order} LIMIT $8 OFFSET $9"
+            )
         };
-        found.into_iter().map(|row| row.open(self.key())).collect()
+        let ids = on_reader!(self.db(), |c| {
+            bind!(sqlx::query_scalar(AssertSqlSafe(sql)), gateway, paging.search, rows, now_ms)
+                .bind(cut.limit)
+                .bind(cut.offset)
+                .fetch_all(c)
+                .await?
+        });
+        Ok(cut.forward(ids))
+    }
+
+    /// The vouchers with these ids, in their order; ids without a voucher are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    pub async fn voucher_records(&self, ids: &[i64]) -> Result<Vec<VoucherRecord>, Error> {
+        let gateway = self.gateway();
+        let mut records = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(CHUNK) {
+            let sql = format!("{} ({})", select!("WHERE v.gateway_id = $1 AND v.id IN"), parameters(2, chunk.len()));
+            let rows: Vec<VoucherRow> = on_reader!(self.db(), |c| {
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(gateway);
+                for id in chunk {
+                    query = query.bind(id);
+                }
+                query.fetch_all(c).await?
+            });
+            for row in rows {
+                records.push(row.open(self.key())?);
+            }
+        }
+        Ok(in_order(ids, records, |record| record.id.0))
     }
 
     /// How many there are of such vouchers.
@@ -117,25 +185,10 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn count_voucher_rows(&self, search: &str, rows: &VoucherRows, now_ms: i64) -> Result<u64, Error> {
-        if search.is_empty() && *rows == VoucherRows::default() {
-            return self.count_vouchers().await;
-        }
         let gateway = self.gateway();
+        let sql = format!("SELECT COUNT(*) FROM {} WHERE {}", from(rows), conditions(search, rows));
         let count: i64 = on_reader!(self.db(), |c| {
-            sqlx::query_scalar(concat!(
-                "SELECT COUNT(*) FROM vouchers v JOIN grants g ON g.id = v.grant_id ",
-                filter_sql!()
-            ))
-            .bind(gateway)
-            .bind(rows.status.map_or("", VoucherStatus::as_str))
-            .bind(now_ms)
-            .bind(rows.batch_ms.unwrap_or(-1))
-            .bind(&rows.note)
-            .bind(search)
-            .bind(containing(&search.to_lowercase()))
-            .bind(containing(&search.to_ascii_lowercase()))
-            .fetch_one(c)
-            .await?
+            bind!(sqlx::query_scalar(AssertSqlSafe(sql)), gateway, search, rows, now_ms).fetch_one(c).await?
         });
         Ok(u64::try_from(count).unwrap_or_default())
     }
