@@ -130,8 +130,8 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
         (5, "panel", include_str!("../../migrations/sqlite/0005_panel.sql")),
         (6, "guests", include_str!("../../migrations/sqlite/0006_guests.sql")),
         (7, "vpn lists", include_str!("../../migrations/sqlite/0007_vpn_lists.sql")),
-        (9, "passkeys", include_str!("../../migrations/sqlite/0009_passkeys.sql")),
         (8, "lists", include_str!("../../migrations/sqlite/0008_lists.sql")),
+        (9, "passkeys", include_str!("../../migrations/sqlite/0009_passkeys.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
