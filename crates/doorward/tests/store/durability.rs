@@ -113,7 +113,7 @@ fn a_full_disk_refuses_and_recovers() {
 async fn child_fills_its_disk() {
     let Ok(folder) = std::env::var(CHILD) else { return };
     let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "doorward-test", &folder]).status().unwrap();
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=3m", "doorward-test", &folder]).status().unwrap();
     assert!(mounted.success());
     let url = format!("sqlite:{folder}/doorward.db");
     let store = Store::open(&url, DEFAULT_GATEWAY, MasterKey::from_bytes(KEY)).await.unwrap();

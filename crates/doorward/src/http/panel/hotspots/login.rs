@@ -361,7 +361,7 @@ mod tests {
             ("free-speed-up", "-1", Why::Range),
             ("email-grace", "3601", Why::Range),
             ("email-data-total-mb", "1.5", Why::Range),
-            ("lease", "1", Why::Range),
+            ("lease", "9999", Why::Range),
             ("email-question1", "\u{7}", Why::Control),
             ("facebook-offered", "1", Why::Missing),
         ] {
