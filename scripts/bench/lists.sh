@@ -61,7 +61,7 @@ memory() { awk '/VmRSS/ { printf "%.0f", $2 / 1024 }' "/proc/$process/status"; }
 # Signs in as a person does.
 sign_in() {
     rm -f "$state/jar"
-    curl -sk --fail -c "$state/jar" -o /dev/null -H "Origin: $panel" -H "Host: 127.0.0.1:8443" \
+    curl -sk --fail -c "$state/jar" -o /dev/null -H "Sec-Fetch-Site: same-origin" \
         --data-urlencode name=bench --data-urlencode "password=$password" "$panel/login"
     [[ $(curl -sk -b "$state/jar" -o /dev/null -w '%{http_code}' "$panel/audit") == 200 ]]
 }
