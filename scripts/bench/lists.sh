@@ -39,7 +39,8 @@ gateway() { "${doorward:?}" --config "$state/doorward.toml" "$@"; }
 
 # Starts the gateway and waits until the kernel is as the database says.
 start() {
-    gateway serve </dev/null >&2 &
+    # Not by the function: the process must be the gateway itself.
+    "${doorward:?}" --config "$state/doorward.toml" serve </dev/null >&2 &
     process=$!
     local try
     for ((try = 0; try < 6000; try++)); do
