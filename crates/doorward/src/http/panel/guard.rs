@@ -17,7 +17,7 @@ use super::{
     form::Form,
     hotspots::Draft,
     routes::Need,
-    seat::{Failure, Flashes, Seat},
+    seat::{Failure, Flashes, Seat, host},
 };
 use crate::{
     app::{App, desk::Desk},
@@ -123,7 +123,7 @@ pub(super) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
         return sign_in_first(&request);
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        if !same_origin(request.headers()) {
+        if !same_origin(request.headers(), &host(&request)) {
             return seat.failed(&Failure::Forged);
         }
         request = match read_form(request, &seat, desk.is_some()).await {
@@ -180,16 +180,13 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// Whether the browser says that a form came from a page of ours. Browsers too old to say anything are refused.
-fn same_origin(headers: &HeaderMap) -> bool {
+fn same_origin(headers: &HeaderMap, host: &str) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin" || site == "none";
     }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    match (origin.and_then(|origin| origin.split_once("://")), host) {
-        (Some((_, origin)), Some(host)) => origin.eq_ignore_ascii_case(host),
-        _ => false,
-    }
+    let origin = origin.and_then(|origin| origin.split_once("://"));
+    origin.is_some_and(|(_, origin)| !host.is_empty() && origin.eq_ignore_ascii_case(host))
 }
 
 /// Reads a form, and asks for the token of the session in it.
@@ -226,11 +223,11 @@ mod tests {
     #[test]
     fn only_pages_of_ours_send_forms() {
         let of = |pairs: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(*name, axum::http::HeaderValue::from_static(value));
-            }
-            same_origin(&headers)
+            let uri = pairs.iter().find(|(name, _)| *name == "uri").map_or("/login", |(_, uri)| uri);
+            let headers = pairs.iter().filter(|(name, _)| *name != "uri");
+            let request = headers.fold(Request::post(uri), |request, (name, value)| request.header(*name, *value));
+            let request = request.body(Body::empty()).unwrap();
+            same_origin(request.headers(), &host(&request))
         };
         assert!(of(&[("sec-fetch-site", "same-origin")]));
         assert!(of(&[("sec-fetch-site", "none")]));
@@ -242,6 +239,10 @@ mod tests {
             assert!(!of(&[("origin", origin), ("host", "gw.example:8443")]), "{origin}");
         }
         assert!(!of(&[("host", "gw.example")]));
+        // HTTP/2 names the host elsewhere (RFC 9113, section 8.3.1).
+        assert!(of(&[("origin", "https://gw.example:8443"), ("uri", "https://gw.example:8443/login")]));
+        assert!(!of(&[("origin", "https://evil.example"), ("uri", "https://gw.example:8443/login")]));
+        assert!(!of(&[("origin", "https://")]), "no host at all");
     }
 
     #[test]

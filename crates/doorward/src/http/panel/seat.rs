@@ -328,7 +328,7 @@ impl Seat {
 }
 
 /// Host and port of a request (RFC 9110, section 7.2); what cannot be one is nothing.
-fn host(request: &Request) -> String {
+pub(super) fn host(request: &Request) -> String {
     let text = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let text = text.or_else(|| request.uri().authority().map(|authority| authority.as_str())).unwrap_or_default();
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
