@@ -123,6 +123,7 @@ struct Inner {
     sending: codes::Sending,
     social: social_login::Social,
     sign_ins: sign_in::SignIns,
+    reports: guest_lists::Reports,
 }
 
 impl App {
@@ -174,6 +175,7 @@ impl App {
             sending: codes::Sending::default(),
             social: social_login::Social::default(),
             sign_ins: sign_in::SignIns::default(),
+            reports: guest_lists::Reports::default(),
         })))
     }
 

@@ -2,7 +2,11 @@
 
 use doorward_policy::guest::Method;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 use jiff::{Timestamp, ToSpan as _, civil::Date};
 
@@ -21,6 +25,32 @@ pub struct DailyLogins {
     pub failed: u64,
     /// Each day of the gateway's time zone, with the logins that were let in and those that were not.
     pub days: Vec<(Date, u64, u64)>,
+}
+
+/// A report is shown again for so many times as long as it took to make: at once where it costs nothing, after some
+/// seconds where it has to look through a hundred thousand logins.
+const KEEP_FACTOR: u32 = 100;
+
+/// Method and first day of a report.
+type Asked = (&'static str, Date);
+
+/// Reports, each until when it is shown.
+#[derive(Default)]
+pub(super) struct Reports(Mutex<HashMap<Asked, (Instant, DailyLogins)>>);
+
+impl Reports {
+    fn get(&self, method: Method, first: Date) -> Option<DailyLogins> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = all.get(&(method.as_str(), first)).filter(|(until, _)| Instant::now() < *until);
+        found.map(|(_, report)| report.clone())
+    }
+
+    fn put(&self, method: Method, first: Date, began: Instant, report: &DailyLogins) {
+        let now = Instant::now();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, (until, _)| now < *until);
+        all.insert((method.as_str(), first), (now + began.elapsed() * KEEP_FACTOR, report.clone()));
+    }
 }
 
 impl App {
@@ -122,7 +152,8 @@ impl App {
         self.store().login_records(ids).await.map_err(Error::Store)
     }
 
-    /// How logins by a method went in the last `days` days (1 to 92), today included.
+    /// How logins by a method went in the last `days` days (1 to 92), today included; some seconds ago where there are
+    /// very many.
     ///
     /// # Errors
     /// The store failed.
@@ -131,6 +162,10 @@ impl App {
         let today = Timestamp::from_millisecond(super::now_ms()).unwrap_or_default().to_zoned(zone.clone()).date();
         let days = i64::from(days.clamp(1, 92));
         let first = today.saturating_sub((days - 1).days());
+        if let Some(report) = self.0.reports.get(method, first) {
+            return Ok(report);
+        }
+        let began = Instant::now();
         let begin = |date: Date| date.to_zoned(zone.clone()).map_or(0, |at| at.timestamp().as_millisecond());
         let (from_ms, to_ms) = (begin(first), begin(today.saturating_add(1.day())));
         let report = self.store().login_report(method, from_ms, to_ms).await.map_err(Error::Store)?;
@@ -148,11 +183,13 @@ impl App {
         for (quarter, count) in &report.failed {
             sums.entry(date(*quarter)).or_default().1 += count;
         }
-        Ok(DailyLogins {
+        let report = DailyLogins {
             persons: report.persons,
             returning: report.returning,
             failed: report.failed.iter().map(|(_, count)| count).sum(),
             days: sums.into_iter().map(|(date, (good, bad))| (date, good, bad)).collect(),
-        })
+        };
+        self.0.reports.put(method, first, began, &report);
+        Ok(report)
     }
 }
