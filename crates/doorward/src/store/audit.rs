@@ -2,11 +2,7 @@
 
 use sqlx::{AssertSqlSafe, FromRow};
 
-use super::{
-    Error, Paging, SortColumn, Store,
-    paging::{Cut, in_order},
-    sql::{CHUNK, containing, parameters},
-};
+use super::{Error, Paging, SortColumn, Store, paging::Cut, sql::containing};
 
 /// Names a line of the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,23 +163,12 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn audit_records(&self, ids: &[i64]) -> Result<Vec<AuditRecord>, Error> {
-        let gateway = self.gateway();
-        let mut rows: Vec<AuditRecord> = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(CHUNK) {
-            let sql = format!(
-                "SELECT id, created_ms, actor, address, module, action, object, before, after, outcome
-                 FROM audit WHERE gateway_id = $1 AND id IN ({})",
-                parameters(2, chunk.len())
-            );
-            rows.extend::<Vec<AuditRecord>>(on_reader!(self.db(), |c| {
-                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(gateway);
-                for id in chunk {
-                    query = query.bind(id);
-                }
-                query.fetch_all(c).await?
-            }));
-        }
-        Ok(in_order(ids, rows, |row| row.id))
+        rows_of_ids!(
+            self,
+            ids,
+            AuditRecord,
+            "SELECT id, created_ms, actor, address, module, action, object, before, after, outcome FROM audit"
+        )
     }
 
     /// How many lines of the audit log a search finds.

@@ -37,6 +37,30 @@ macro_rules! on_reader {
     };
 }
 
+/// Reads the rows with some ids, in the order of the ids; ids without a row are left out. `$select` ends before its WHERE.
+///
+/// The gateway is no part of the search: an index that begins with it would be looked through whole, and an id is one
+/// row's.
+macro_rules! rows_of_ids {
+    ($store:expr, $ids:expr, $row:ty, $select:literal) => {{
+        let (store, ids): (&$crate::store::Store, &[i64]) = ($store, $ids);
+        let gateway = store.gateway();
+        let mut rows: Vec<$row> = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks($crate::store::sql::CHUNK) {
+            let among = $crate::store::sql::parameters(2, chunk.len());
+            let sql = format!(concat!($select, " WHERE gateway_id + 0 = $1 AND id IN ({})"), among);
+            rows.extend::<Vec<$row>>(on_reader!(store.db(), |c| {
+                let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(gateway);
+                for id in chunk {
+                    query = query.bind(id);
+                }
+                query.fetch_all(c).await?
+            }));
+        }
+        Ok($crate::store::paging::in_order(ids, rows, |row| row.id))
+    }};
+}
+
 /// Runs a block in a transaction of its own; evaluates to `Result<T, Error>` once the transaction is on disk. The
 /// block takes what it uses: on SQLite it runs in another task. One that waits when its caller
 /// gives up is not run.

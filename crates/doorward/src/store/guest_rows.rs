@@ -3,11 +3,7 @@
 use doorward_policy::guest::Method;
 use sqlx::AssertSqlSafe;
 
-use super::{
-    Error, GuestRecord, LoginRecord, Paging, SortColumn, Store,
-    paging::{Cut, in_order},
-    sql::{CHUNK, containing, parameters},
-};
+use super::{Error, GuestRecord, LoginRecord, Paging, SortColumn, Store, paging::Cut, sql::containing};
 
 /// What a list of persons is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,24 +145,13 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn guest_records(&self, ids: &[i64]) -> Result<Vec<GuestRecord>, Error> {
-        let gateway = self.gateway();
-        let mut rows: Vec<GuestRecord> = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(CHUNK) {
-            let sql = format!(
-                "SELECT id, email, mobile, name, picture, comments, comments1, comments2, marketing, verified, visits,
-                    last_mac, created_ms, modified_ms, last_login_ms
-                 FROM guests WHERE gateway_id = $1 AND id IN ({})",
-                parameters(2, chunk.len())
-            );
-            rows.extend::<Vec<GuestRecord>>(on_reader!(self.db(), |c| {
-                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(gateway);
-                for id in chunk {
-                    query = query.bind(id);
-                }
-                query.fetch_all(c).await?
-            }));
-        }
-        Ok(in_order(ids, rows, |row| row.id))
+        rows_of_ids!(
+            self,
+            ids,
+            GuestRecord,
+            "SELECT id, email, mobile, name, picture, comments, comments1, comments2, marketing, verified, visits,
+                last_mac, created_ms, modified_ms, last_login_ms FROM guests"
+        )
     }
 
     /// How many persons of a method a search finds.
@@ -243,23 +228,12 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn login_records(&self, ids: &[i64]) -> Result<Vec<LoginRecord>, Error> {
-        let gateway = self.gateway();
-        let mut rows: Vec<LoginRecord> = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(CHUNK) {
-            let sql = format!(
-                "SELECT id, created_ms, method, login, mac, address, success, reason
-                 FROM logins WHERE gateway_id = $1 AND id IN ({})",
-                parameters(2, chunk.len())
-            );
-            rows.extend::<Vec<LoginRecord>>(on_reader!(self.db(), |c| {
-                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(gateway);
-                for id in chunk {
-                    query = query.bind(id);
-                }
-                query.fetch_all(c).await?
-            }));
-        }
-        Ok(in_order(ids, rows, |row| row.id))
+        rows_of_ids!(
+            self,
+            ids,
+            LoginRecord,
+            "SELECT id, created_ms, method, login, mac, address, success, reason FROM logins"
+        )
     }
 
     /// How many attempts such a list has.
