@@ -28,6 +28,16 @@ async function open(who) {
     if (message.type() === "error" && !message.text().includes("Failed to load resource")) problems.push(message.text());
   });
   page.setDefaultTimeout(20_000);
+  // Chromium gives up what it loads when an address of the machine comes or goes, as those of tunnels do.
+  const go = page.goto.bind(page);
+  page.goto = async (to, how, tries = 5) => {
+    try {
+      return await go(to, how);
+    } catch (error) {
+      if (tries === 1 || !String(error).includes("ERR_NETWORK_CHANGED")) throw error;
+      return page.goto(to, how, tries - 1);
+    }
+  };
   return page;
 }
 
