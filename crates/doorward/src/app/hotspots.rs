@@ -205,15 +205,7 @@ impl App {
         .await
     }
 
-    /// Changes all of a hotspot but its name and its devices.
-    ///
-    /// # Errors
-    /// [`Error::Hotspot`]; the store failed.
-    pub async fn update_hotspot(&self, name: &str, spec: HotspotSpec) -> Result<HotspotRecord, Error> {
-        self.edit_hotspot(name, move |_| Ok(spec)).await
-    }
-
-    /// Changes a part of a hotspot: `edit` gets what is wanted of it now, so that two who change different parts at
+    /// Changes a hotspot, all but its name and its devices: `edit` gets what is wanted of it now, so that two who change different parts at
     /// the same time both have their way.
     ///
     /// # Errors

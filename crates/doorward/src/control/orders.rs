@@ -190,7 +190,9 @@ pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> R
         }
         Order::SetHotspot { name, form } => {
             let spec = changed_spec(HotspotSpec::of(&app.hotspot(&name)?), form)?;
-            let record = app.update_hotspot(&name, spec).await?;
+            // The settings may have been changed since.
+            let edit = move |now: HotspotSpec| Ok(HotspotSpec { settings: now.settings, ..spec });
+            let record = app.edit_hotspot(&name, edit).await?;
             Ok(answer.row(&hotspot_line(&app.hotspot_standing(record.name.as_str())?)).await?)
         }
         Order::RemoveHotspot { name, end_sessions } => Ok(app.delete_hotspot(&name, end_sessions).await?),

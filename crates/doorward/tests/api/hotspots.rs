@@ -51,7 +51,8 @@ async fn a_hotspot_is_made_and_changed(database: Database) {
 
     let settings = Arc::new(HotspotSettings { colour: "#112233".to_owned(), ..HotspotSettings::default() });
     let wish = HotspotSpec { address: "10.31.0.1/24".parse().unwrap(), settings, ..HotspotSpec::of(&made) };
-    let changed = gateway.app.update_hotspot("lobby", wish.clone()).await.unwrap();
+    let asked = wish.clone();
+    let changed = gateway.app.edit_hotspot("lobby", move |_| Ok(asked)).await.unwrap();
     assert_eq!((changed.hotspot.id, HotspotSpec::of(&changed)), (made.hotspot.id, wish));
     assert!(gateway.kernel.item(address).is_none());
     assert_eq!(told.borrow_and_update().as_slice(), std::slice::from_ref(&changed));
@@ -91,10 +92,10 @@ async fn what_cannot_be_is_refused(database: Database) {
     let settings = Arc::new(HotspotSettings { colour: "red".to_owned(), ..HotspotSettings::default() });
     let wrong = HotspotSpec { settings, ..other() };
     assert!(matches!(create("b", wrong.clone()).await, Err(Error::Settings(_))));
-    assert!(matches!(gateway.app.update_hotspot("lobby", wrong).await, Err(Error::Settings(_))));
-    refused(gateway.app.update_hotspot("nowhere", other()).await, &HotspotError::NotFound);
+    assert!(matches!(gateway.app.edit_hotspot("lobby", move |_| Ok(wrong)).await, Err(Error::Settings(_))));
+    refused(gateway.app.edit_hotspot("nowhere", move |_| Ok(other())).await, &HotspotError::NotFound);
     create("b", other()).await.unwrap();
-    refused(gateway.app.update_hotspot("b", spec()).await, &HotspotError::InterfaceTaken);
+    refused(gateway.app.edit_hotspot("b", move |_| Ok(spec())).await, &HotspotError::InterfaceTaken);
 }
 
 async fn subnets_keep_clear_of_each_other(database: Database) {
@@ -157,7 +158,7 @@ async fn devices_have_their_policy(database: Database) {
     assert_eq!((listed.allowed.as_slice(), listed.blocked.as_slice()), ([mac(1)].as_slice(), [mac(2)].as_slice()));
     let devices = gateway.app.hotspot_devices("lobby").await.unwrap();
     assert_eq!(devices.iter().map(|d| d.note.as_str()).collect::<Vec<_>>(), ["printer", "noisy"]);
-    gateway.app.update_hotspot("lobby", HotspotSpec { isolated: false, ..spec() }).await.unwrap();
+    gateway.app.edit_hotspot("lobby", move |_| Ok(HotspotSpec { isolated: false, ..spec() })).await.unwrap();
     assert_eq!(gateway.app.hotspot("lobby").unwrap().hotspot.allowed, [mac(1)], "edits leave them");
     set(1, None, "").await.unwrap();
     refused(set(1, None, "").await, &HotspotError::DeviceNotFound);

@@ -322,7 +322,7 @@ async fn a_device_comes_back_in_silence(database: Database) {
 
     gateway.app.end_sessions(&[(back.session, EndReason::Idle)]).await.unwrap();
     let settings = HotspotSettings { silent_return: false, ..HotspotSettings::default() };
-    gateway.app.update_hotspot("lobby", HotspotSpec { settings: settings.into(), ..spec() }).await.unwrap();
+    gateway.app.edit_hotspot("lobby", move |_| Ok(HotspotSpec { settings: settings.into(), ..spec() })).await.unwrap();
     assert_eq!(gateway.app.return_silently(&moved).await, None);
 }
 
