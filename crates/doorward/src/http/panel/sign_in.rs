@@ -117,12 +117,10 @@ async fn sign_in_by_passkey(
     let app = panel.app_before_sign_in();
     match app.passkey_sign_in(&site, ticket, credential, from, &user_agent(&headers)).await {
         Ok(token) => with_cookie(Redirect::to(inside(form.text("next"))).into_response(), Some(&token)),
-        Err(SignInError::Wrong) => {
-            let next = form.text("next").to_owned();
-            seat.again(&LoginPage::new(&seat, String::new(), next, seat.t("error-passkey-sign-in")))
-        }
         Err(error) => {
-            let (error, next) = (why(&seat, error)?, form.text("next").to_owned());
+            let wrong = matches!(error, SignInError::Wrong);
+            let error = if wrong { seat.t("error-passkey-sign-in") } else { why(&seat, error)? };
+            let next = form.text("next").to_owned();
             seat.again(&LoginPage::new(&seat, String::new(), next, error))
         }
     }
