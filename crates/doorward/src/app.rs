@@ -124,7 +124,6 @@ struct Inner {
     social: social_login::Social,
     sign_ins: sign_in::SignIns,
     reports: guest_lists::Reports,
-    said: accounts::Said,
 }
 
 impl App {
@@ -177,7 +176,6 @@ impl App {
             social: social_login::Social::default(),
             sign_ins: sign_in::SignIns::default(),
             reports: guest_lists::Reports::default(),
-            said: accounts::Said::default(),
         })))
     }
 

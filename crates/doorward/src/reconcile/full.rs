@@ -41,12 +41,9 @@ impl<K: Kernel> Task<K> {
         let started = Instant::now();
         self.touched.clear();
         self.touched_owners.clear();
-        self.publish(|status| {
-            status.passing = true;
-            if reason == RELOAD {
-                status.phase = Phase::Reloading;
-            }
-        });
+        if reason == RELOAD {
+            self.publish(|status| status.phase = Phase::Reloading);
+        }
         match self.full().await {
             Ok(sections) => {
                 self.ready = true;
@@ -73,7 +70,6 @@ impl<K: Kernel> Task<K> {
                 self.publish(|status| status.step = "waiting for the database or the kernel");
             }
         }
-        self.publish(|status| status.passing = false);
         self.touched.clear();
         self.touched_owners.clear();
         self.queue.put_back(mem::take(&mut self.postponed));

@@ -33,8 +33,6 @@ pub struct Status {
     pub phase: Phase,
     /// Words for the step in hand.
     pub step: &'static str,
-    /// A full pass is under way: readings wait for it.
-    pub passing: bool,
     /// The skeleton stands.
     pub guarded: bool,
     /// Since when stored and running state differ, if they do.
@@ -120,7 +118,6 @@ impl Status {
         Self {
             phase: Phase::Starting,
             step: "reading the database",
-            passing: false,
             guarded: false,
             behind_since: None,
             last_full: None,

@@ -1,43 +1,14 @@
 //! Accounts as lists show them, and who is online, a page at a time.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
 
 use doorward_policy::{
-    account::AccountId,
-    item::PeerId,
-    limits::QuotaPeriod,
-    name::IfName,
-    observed::{PeerStats, Stats},
-    vpn_server::ServerId,
+    account::AccountId, item::PeerId, limits::QuotaPeriod, name::IfName, observed::PeerStats, vpn_server::ServerId,
 };
 
 use super::super::{App, Error, now_ms};
 use crate::store::Periods;
 pub use crate::store::{AccountFilter, AccountLine, AccountSort, AccountState, Paging, SortColumn};
-
-/// A tunnel's last reading serves lists for so long while a full pass is under way.
-const LATELY: Duration = Duration::from_secs(60);
-
-/// What tunnels said last.
-#[derive(Default)]
-pub(in crate::app) struct Said(Mutex<HashMap<IfName, (Instant, Arc<Stats>)>>);
-
-impl Said {
-    fn get(&self, interface: IfName) -> Option<Arc<Stats>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&interface).filter(|(at, _)| at.elapsed() < LATELY).map(|(_, stats)| Arc::clone(stats))
-    }
-
-    fn put(&self, interface: IfName, stats: &Arc<Stats>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, (at, _)| at.elapsed() < LATELY);
-        all.insert(interface, (Instant::now(), Arc::clone(stats)));
-    }
-}
 
 /// What a list of those online is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,8 +97,7 @@ impl App {
         line.ok_or(Error::AccountNotFound)
     }
 
-    /// What their tunnels say of these accounts now, or said lately where a full pass would have to be waited for; those
-    /// that no tunnel has are left out.
+    /// What their tunnels say of these accounts now; those that no tunnel has are left out.
     ///
     /// # Errors
     /// The kernel could not be read.
@@ -141,23 +111,13 @@ impl App {
         interfaces.dedup();
         let mut all = HashMap::new();
         for (server, interface) in interfaces {
-            let stats = self.said_by(interface).await?;
+            let stats = self.read_peers(Some(interface)).await?;
             for account in accounts.iter().filter(|account| account.server == server) {
                 let id = PeerId { interface, public_key: account.public_key };
                 all.extend(stats.peers.get(&id).map(|peer| (account.id, *peer)));
             }
         }
         Ok(all)
-    }
-
-    async fn said_by(&self, interface: IfName) -> Result<Arc<Stats>, Error> {
-        let passing = self.0.handle.status().borrow().passing;
-        if let Some(stats) = self.0.said.get(interface).filter(|_| passing) {
-            return Ok(stats);
-        }
-        let stats = Arc::new(self.read_peers(Some(interface)).await?);
-        self.0.said.put(interface, &stats);
-        Ok(stats)
     }
 
     /// A page of those online (see [`App::online`]), and how many the search finds.
