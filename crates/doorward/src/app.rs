@@ -124,6 +124,7 @@ struct Inner {
     social: social_login::Social,
     sign_ins: sign_in::SignIns,
     reports: guest_lists::Reports,
+    said: accounts::Said,
 }
 
 impl App {
@@ -176,6 +177,7 @@ impl App {
             social: social_login::Social::default(),
             sign_ins: sign_in::SignIns::default(),
             reports: guest_lists::Reports::default(),
+            said: accounts::Said::default(),
         })))
     }
 

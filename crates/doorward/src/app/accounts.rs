@@ -19,6 +19,7 @@ use doorward_policy::{
     vpn_server::VpnServer,
 };
 
+pub(super) use self::lists::Said;
 pub use self::lists::{AccountLine, AccountSort, AccountState, OnlineLine, OnlineSort};
 use super::{
     App, Error, Given,

@@ -1,14 +1,65 @@
 //! Accounts as lists show them, and who is online, a page at a time.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use doorward_policy::{
-    account::AccountId, item::PeerId, limits::QuotaPeriod, name::IfName, observed::PeerStats, vpn_server::ServerId,
+    account::AccountId,
+    item::PeerId,
+    limits::QuotaPeriod,
+    name::IfName,
+    observed::{PeerStats, Stats},
+    vpn_server::ServerId,
 };
 
 use super::super::{App, Error, now_ms};
 use crate::store::Periods;
 pub use crate::store::{AccountFilter, AccountLine, AccountSort, AccountState, Paging, SortColumn};
+
+/// A list waits so long for a tunnel that has answered lately.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How long an answer is good for that.
+const LATELY: Duration = Duration::from_secs(60);
+
+/// What tunnels said last: lists do not wait for a loop that is busy with something long.
+#[derive(Default)]
+pub(in crate::app) struct Said(Mutex<HashMap<IfName, Last>>);
+
+#[derive(Default)]
+struct Last {
+    said: Option<(Instant, Arc<Stats>)>,
+    /// Somebody asks already.
+    asked: bool,
+}
+
+impl Said {
+    /// What it said lately, and whether it is for the caller to ask it anew.
+    fn begin(&self, interface: IfName) -> (Option<Arc<Stats>>, bool) {
+        let mut all = self.lock();
+        all.retain(|_, last| last.asked || last.said.as_ref().is_some_and(|(at, _)| at.elapsed() < LATELY));
+        let last = all.entry(interface).or_default();
+        let said = last.said.as_ref().filter(|(at, _)| at.elapsed() < LATELY).map(|(_, stats)| Arc::clone(stats));
+        let ask = said.is_none() || !last.asked;
+        last.asked = true;
+        (said, ask)
+    }
+
+    fn end(&self, interface: IfName, stats: Option<&Arc<Stats>>) {
+        let mut all = self.lock();
+        let last = all.entry(interface).or_default();
+        last.asked = false;
+        if let Some(stats) = stats {
+            last.said = Some((Instant::now(), Arc::clone(stats)));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IfName, Last>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What a list of those online is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +148,8 @@ impl App {
         line.ok_or(Error::AccountNotFound)
     }
 
-    /// What their tunnels say of these accounts now; those that no tunnel has are left out.
+    /// What their tunnels say of these accounts now, or said within the last minute where the loop has something long in
+    /// hand; those that no tunnel has are left out.
     ///
     /// # Errors
     /// The kernel could not be read.
@@ -111,13 +163,34 @@ impl App {
         interfaces.dedup();
         let mut all = HashMap::new();
         for (server, interface) in interfaces {
-            let stats = self.read_peers(Some(interface)).await?;
+            let stats = self.said_by(interface).await?;
             for account in accounts.iter().filter(|account| account.server == server) {
                 let id = PeerId { interface, public_key: account.public_key };
                 all.extend(stats.peers.get(&id).map(|peer| (account.id, *peer)));
             }
         }
         Ok(all)
+    }
+
+    async fn said_by(&self, interface: IfName) -> Result<Arc<Stats>, Error> {
+        let (lately, ask) = self.0.said.begin(interface);
+        if let (Some(lately), false) = (&lately, ask) {
+            return Ok(Arc::clone(lately));
+        }
+        let app = self.clone();
+        let asked = tokio::spawn(async move {
+            let stats = app.read_peers(Some(interface)).await.map(Arc::new);
+            app.0.said.end(interface, stats.as_ref().ok());
+            stats
+        });
+        let cut = |_| Error::Failed("reading a tunnel was cut off");
+        match lately {
+            None => asked.await.map_err(cut)?,
+            Some(lately) => match tokio::time::timeout(PATIENCE, asked).await {
+                Ok(answered) => answered.map_err(cut)?,
+                Err(_) => Ok(lately),
+            },
+        }
     }
 
     /// A page of those online (see [`App::online`]), and how many the search finds.
