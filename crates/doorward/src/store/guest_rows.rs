@@ -21,8 +21,7 @@ impl SortColumn for GuestSort {
 
     fn sql(self) -> &'static str {
         match self {
-            // Not by the index of all methods' last logins: it would look at the rows of the others.
-            Self::Last => "last_login_ms + 0",
+            Self::Last => "last_login_ms",
             Self::First => "id",
             Self::Who => "LOWER(identity)",
             Self::Visits => "visits",
@@ -81,9 +80,15 @@ pub struct LoginReport {
 pub const QUARTER_MS: i64 = 900_000;
 
 /// Which persons a search finds; `$3` is its pattern. Only what is asked is in the statement.
-fn persons(search: &str) -> &'static str {
+fn persons(method: Method, search: &str) -> &'static str {
     if search.is_empty() {
         return "FROM guests WHERE gateway_id = $1 AND method = $2";
+    }
+    // Who is known by an address or a number has it for an identity.
+    if matches!(method, Method::Email | Method::Mobile) {
+        return "FROM guests WHERE gateway_id = $1 AND method = $2
+            AND (LOWER(identity) LIKE $3 ESCAPE '!' OR LOWER(name) LIKE $3 ESCAPE '!'
+                OR LOWER(last_mac) LIKE $3 ESCAPE '!')";
     }
     "FROM guests WHERE gateway_id = $1 AND method = $2
         AND (LOWER(identity) LIKE $3 ESCAPE '!' OR LOWER(email) LIKE $3 ESCAPE '!' OR mobile LIKE $3 ESCAPE '!'
@@ -126,7 +131,12 @@ impl Store {
 
     async fn part_of_guests(&self, method: Method, paging: &Paging<GuestSort>, cut: Cut) -> Result<Vec<i64>, Error> {
         let gateway = self.gateway();
-        let sql = format!("SELECT id {} {} LIMIT $4 OFFSET $5", persons(&paging.search), paging.order("id", cut));
+        let mut order = paging.order("id", cut);
+        if !paging.search.is_empty() {
+            // Not by the index of last logins: it does not hold what is searched.
+            order = order.replace("last_login_ms", "last_login_ms + 0");
+        }
+        let sql = format!("SELECT id {} {order} LIMIT $4 OFFSET $5", persons(method, &paging.search));
         let ids = on_reader!(self.db(), |c| {
             sqlx::query_scalar(AssertSqlSafe(sql))
                 .bind(gateway)
@@ -160,7 +170,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn count_guest_rows(&self, method: Method, search: &str) -> Result<u64, Error> {
         let gateway = self.gateway();
-        let sql = format!("SELECT COUNT(*) {}", persons(search));
+        let sql = format!("SELECT COUNT(*) {}", persons(method, search));
         let count: i64 = on_reader!(self.db(), |c| {
             sqlx::query_scalar(AssertSqlSafe(sql))
                 .bind(gateway)

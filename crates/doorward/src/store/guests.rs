@@ -48,7 +48,9 @@ impl Store {
             ),
             (
                 "DELETE FROM guests WHERE id IN
-                     (SELECT g.id FROM guests g WHERE g.gateway_id = $1 AND g.last_login_ms < $2 AND NOT EXISTS
+                     (SELECT g.id FROM guests g WHERE g.gateway_id = $1
+                         AND g.method IN ('voucher', 'email', 'mobile', 'facebook', 'free')
+                         AND g.last_login_ms < $2 AND NOT EXISTS
                          (SELECT 1 FROM sessions s WHERE s.guest_id = g.id AND s.ended_ms IS NULL) LIMIT $3)",
                 before(settings.keep_guests_days),
             ),

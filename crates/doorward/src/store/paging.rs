@@ -95,6 +95,13 @@ impl<S: SortColumn> Paging<S> {
         format!("ORDER BY {column} {way}{then} LIMIT ${first} OFFSET ${}", first + 1)
     }
 
+    /// The page out of a whole list.
+    #[must_use]
+    pub fn part_of<'a, T>(&self, all: &'a [T]) -> &'a [T] {
+        let part = all.get(usize::try_from(self.offset()).unwrap_or(usize::MAX)..).unwrap_or_default();
+        part.chunks(usize::try_from(self.limit()).unwrap_or(1)).next().unwrap_or_default()
+    }
+
     /// How many rows the list has, if a page with so many tells: it is the last one.
     #[must_use]
     pub fn total(&self, rows: usize) -> Option<u64> {
