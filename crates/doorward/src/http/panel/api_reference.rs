@@ -20,32 +20,42 @@ use crate::{
     },
 };
 
-/// Address of each page, name of the text of its tab, and address of its document.
-const TABS: [(&str, &str, &str); 2] = [
-    ("/api-hashes/reference", "reference-vpn", "/api-hashes/openapi.json"),
-    ("/api-access/reference", "reference-hotspot", "/api-access/openapi.json"),
-];
+const VPN: &str = "/api-hashes/reference";
+const VPN_DOCUMENT: &str = "/api-hashes/openapi.json";
+const HOTSPOT: &str = "/api-access/reference";
+const HOTSPOT_DOCUMENT: &str = "/api-access/openapi.json";
+
+/// Address of each page, and name of the text of its tab.
+const TABS: [(&str, &str); 2] = [(VPN, "reference-vpn"), (HOTSPOT, "reference-hotspot")];
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    let [(vpn, _, vpn_document), (hotspot, _, hotspot_document)] = TABS;
     routes
-        .view(vpn, Module::AccessHashes, show_vpn)
-        .view(vpn_document, Module::AccessHashes, send_vpn)
-        .view(hotspot, Module::ApiAccess, show_hotspot)
-        .view(hotspot_document, Module::ApiAccess, send_hotspot)
+        .view(VPN, Module::AccessHashes, show_vpn)
+        .view(VPN_DOCUMENT, Module::AccessHashes, send_vpn)
+        .view(HOTSPOT, Module::ApiAccess, show_hotspot)
+        .view(HOTSPOT_DOCUMENT, Module::ApiAccess, send_hotspot)
 }
 
 #[derive(Template)]
 #[template(path = "panel/api_reference.html")]
 struct Page {
     f: Frame,
-    tab: usize,
+    /// Address of the page.
+    page: &'static str,
+    /// Address of its document.
+    document: &'static str,
     /// First part of every address.
     root: String,
     entries: Vec<Entry>,
     /// What every request may be answered.
     common: Vec<String>,
     schemas: Vec<(String, String)>,
+}
+
+impl Page {
+    fn is_here(&self, path: &str) -> bool {
+        self.page == path
+    }
 }
 
 /// An operation or an action.
@@ -78,7 +88,8 @@ async fn show_vpn(seat: Seat) -> Answer {
     let operations = contract::vpn_operations();
     seat.page(&Page {
         f: seat.frame("menu-api-reference"),
-        tab: 0,
+        page: VPN,
+        document: VPN_DOCUMENT,
         root: format!("{}/api/v1", seat.origin()),
         common: contract::always_refused().into_iter().map(refusal).collect(),
         entries: operations.into_iter().map(|operation| entry(operation, refusal)).collect(),
@@ -115,7 +126,8 @@ async fn show_hotspot(seat: Seat) -> Answer {
     };
     seat.page(&Page {
         f: seat.frame("menu-api-reference"),
-        tab: 1,
+        page: HOTSPOT,
+        document: HOTSPOT_DOCUMENT,
         root: seat.api_endpoint(),
         common: COMMON.map(str::to_owned).to_vec(),
         entries: contract::hotspot_actions().into_iter().map(entry).collect(),
