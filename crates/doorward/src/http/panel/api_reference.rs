@@ -170,6 +170,6 @@ async fn send_hotspot(seat: Seat) -> Answer {
 }
 
 fn document(document: &Value) -> Response {
-    let json = HeaderValue::from_static("application/vnd.oai.openapi+json;version=3.1");
+    let json = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, json)], pretty(document)).into_response()
 }
