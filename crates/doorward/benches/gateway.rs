@@ -16,7 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use doorward::{config::Management, listen, secrets, store};
+use doorward::{
+    config::{Config, Management},
+    listen::{self, Routers},
+    secrets, store,
+};
 use doorward_policy::{
     account::{Account, AccountId, ClientKey, Password, QuotaUse},
     key::PrivateKey,
@@ -300,9 +304,11 @@ fn status_requests(runtime: &tokio::runtime::Runtime, state: &Path, hash: &str) 
     let hello = axum::Router::new().route("/", axum::routing::get(|| std::future::ready("hello")));
     let management =
         Management { listen: vec![HELLO.parse().unwrap()], plain_listen: Vec::new(), ..Management::default() };
-    let server = axum_server::Handle::<SocketAddr>::new();
+    let config = Config { management, state_dir: state.to_owned(), ..Config::default() };
+    let (server, nothing) = (axum_server::Handle::<SocketAddr>::new(), axum::Router::new());
+    let routers = Routers { management: hello, local_api: nothing.clone(), monitoring: nothing };
     let _enter = runtime.enter();
-    let _listeners = listen::open(&management, state, hello, axum::Router::new(), &server).unwrap();
+    let _listeners = listen::open(&config, routers, &server).unwrap();
     let cookie = format!("Cookie: access_hash={hash}");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..3 {

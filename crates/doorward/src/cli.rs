@@ -20,6 +20,7 @@ use doorward_policy::name::IfName;
 
 use crate::{
     config::{Config, LogFormat},
+    http::contract,
     secrets::MasterKey,
     store::Store,
 };
@@ -86,6 +87,11 @@ enum Verb {
         #[command(subcommand)]
         verb: hotspot_api::Verb,
     },
+    /// Print the OpenAPI document of an API.
+    Openapi {
+        /// Which.
+        api: Api,
+    },
     /// Show what the running gateway does, and what this kernel offers.
     Status {
         /// As JSON.
@@ -94,6 +100,15 @@ enum Verb {
     },
     /// Show the version.
     Version,
+}
+
+/// The two APIs.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Api {
+    /// That of servers and accounts, `/api/v1/`.
+    Vpn,
+    /// That of vouchers and guests, `/api/`.
+    Hotspot,
 }
 
 /// Runs the program.
@@ -139,8 +154,17 @@ fn verb(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Hotspot { verb } => block_on(hotspot::run(load()?, verb)),
         Verb::Guest { verb } => block_on(guest::run(load()?, verb)),
         Verb::HotspotApi { verb } => block_on(hotspot_api::run(load()?, verb)),
+        Verb::Openapi { api } => say(&openapi(api)?),
         Verb::Status { json } => block_on(status::run(load()?, json)),
     }
+}
+
+fn openapi(api: Api) -> anyhow::Result<String> {
+    let document = match api {
+        Api::Vpn => contract::vpn_document(),
+        Api::Hotspot => contract::hotspot_document(),
+    };
+    Ok(serde_json::to_string_pretty(&document)?)
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -39,6 +39,8 @@ pub struct Config {
     pub portal: Portal,
     /// Section `[dns]`.
     pub dns: Dns,
+    /// Section `[monitoring]`.
+    pub monitoring: Monitoring,
     /// Section `[log]`.
     pub log: Log,
 }
@@ -117,6 +119,17 @@ pub struct Dns {
     pub upstreams: Vec<SocketAddr>,
 }
 
+/// What monitoring systems may ask.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Monitoring {
+    /// Plain HTTP addresses that serve `/metrics`, `/healthz` and `/readyz` to whoever reaches them, and nothing else.
+    pub listen: Vec<SocketAddr>,
+    /// A file with a token, 16 to 256 visible characters: who sends it as `Authorization: Bearer` reads `/metrics` on the
+    /// management listener too. Empty: it is not there.
+    pub token_file: PathBuf,
+}
+
 /// See [`Network::nft_owner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -168,6 +181,7 @@ impl Default for Config {
             network: Network::default(),
             portal: Portal::default(),
             dns: Dns::default(),
+            monitoring: Monitoring::default(),
             log: Log::default(),
         }
     }
@@ -273,6 +287,7 @@ impl Config {
         let plain = [
             ("management.plain_listen", &self.management.plain_listen),
             ("management.api_listen", &self.management.api_listen),
+            ("monitoring.listen", &self.monitoring.listen),
         ];
         for (key, addresses) in plain {
             if let Some(address) = addresses.iter().find(|address| !is_local(address.ip())) {

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::observe::{Watch, observe};
 use crate::{
     app::{App, system::Process},
     tls,
@@ -20,10 +21,13 @@ use crate::{
 
 mod auth;
 mod body;
+pub mod contract;
 mod envelope;
 mod error;
 pub mod hotspot_api;
 mod lang;
+mod monitoring;
+mod observe;
 mod otl;
 pub mod panel;
 pub mod portal;
@@ -31,6 +35,8 @@ mod qr;
 mod refusals;
 mod source;
 mod vpn_api;
+
+pub use self::{monitoring::Token as MetricsToken, observe::Requests};
 
 /// Requests that are worked on at once; others wait.
 const MOST_AT_ONCE: usize = 512;
@@ -59,6 +65,10 @@ pub struct HttpSettings {
     pub api_listen: Option<SocketAddr>,
     /// Which listener (`management`, `portal`) has which certificate.
     pub certificates: Vec<(&'static str, tls::Described)>,
+    /// What `/metrics` is asked with here; `None`: it is not here.
+    pub metrics_token: Option<MetricsToken>,
+    /// Counts of requests, those of other listeners among them.
+    pub requests: Requests,
     /// What the process knows of itself; `None` where there is no more than a router.
     pub process: Option<Process>,
 }
@@ -79,6 +89,8 @@ struct Site {
 pub fn router(app: App, settings: HttpSettings) -> Router {
     let hotspot_api = hotspot_api::router(app.clone(), &settings.trusted_proxies, &settings.api_networks);
     let panel = panel::router(app.clone(), &settings);
+    let monitoring = monitoring::management_router(app.clone(), &settings);
+    let watch = Watch { requests: settings.requests.clone(), trusted_proxies: settings.trusted_proxies.clone().into() };
     let site = Site {
         app,
         settings: Arc::new(settings),
@@ -90,19 +102,28 @@ pub fn router(app: App, settings: HttpSettings) -> Router {
         .merge(vpn_api::router(&site))
         .merge(otl::router(&site))
         .merge(panel)
+        .merge(monitoring)
         .fallback(|| async { error::NOT_FOUND.into_response() })
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(middleware::from_fn_with_state(site.clone(), limit))
         .layer(middleware::from_fn_with_state(site.clone(), vpn_api::status_200))
+        .layer(middleware::from_fn_with_state(watch.clone(), observe))
         .with_state(site);
     // What one face says of a broken request, the other would not understand: each has its own bounds.
+    let hotspot_api = hotspot_api.layer(middleware::from_fn_with_state(watch, observe));
     hotspot_api.fallback_service(vpn_api).layer(middleware::map_response(mark))
 }
 
 /// The router of a plain listener that serves the hotspot API at `/api/` to `networks` (empty: local addresses), and
 /// nothing else to anybody. It needs [`ConnectInfo`] of [`SocketAddr`].
-pub fn local_api_router(app: App, networks: &[IpNet]) -> Router {
-    hotspot_api::local_router(app, networks)
+pub fn local_api_router(app: App, settings: &HttpSettings) -> Router {
+    let watch = Watch { requests: settings.requests.clone(), trusted_proxies: Arc::from([]) };
+    hotspot_api::local_router(app, &settings.api_networks).layer(middleware::from_fn_with_state(watch, observe))
+}
+
+/// The router of a plain listener for monitoring systems: `/metrics`, `/healthz`, `/readyz`.
+pub fn monitoring_router(app: App, settings: &HttpSettings) -> Router {
+    monitoring::router(app, settings)
 }
 
 /// Bounds what a request may cost.

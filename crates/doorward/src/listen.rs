@@ -3,7 +3,6 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -15,7 +14,7 @@ use hyper_util::{
 };
 use tokio::task::JoinSet;
 
-use crate::{config::Management, tls};
+use crate::{config::Config, tls};
 
 /// A client that has not sent its headers by then is cut off.
 const HEADER_WAIT: Duration = Duration::from_secs(10);
@@ -44,20 +43,28 @@ pub enum Error {
     Tls(#[from] tls::Error),
 }
 
-/// Binds all addresses and serves `router` on them, and `local_api` on those that are for it alone, until `server` is
-/// told to stop.
+/// What is served.
+pub struct Routers {
+    /// Everything, for the addresses of `management.listen` and `management.plain_listen`.
+    pub management: axum::Router,
+    /// For those of `management.api_listen`.
+    pub local_api: axum::Router,
+    /// For those of `monitoring.listen`.
+    pub monitoring: axum::Router,
+}
+
+/// Binds all addresses and serves the routers on them, until `server` is told to stop.
 ///
 /// # Errors
 /// One address cannot be bound, or there is no certificate.
 pub fn open(
-    management: &Management,
-    state_dir: &Path,
-    router: axum::Router,
-    local_api: axum::Router,
+    config: &Config,
+    routers: Routers,
     server: &axum_server::Handle<SocketAddr>,
 ) -> Result<JoinSet<io::Result<()>>, Error> {
     let mut listeners = JoinSet::new();
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let Config { management, monitoring, state_dir, .. } = config;
+    let service = routers.management.into_make_service_with_connect_info::<SocketAddr>();
     if !management.listen.is_empty() {
         let tls = tls::server_config(&management.tls_certificate, &management.tls_key, state_dir)?;
         for address in &management.listen {
@@ -69,10 +76,12 @@ pub fn open(
             tracing::info!("serving https://{address}");
         }
     }
-    let local_api = local_api.into_make_service_with_connect_info::<SocketAddr>();
+    let local_api = routers.local_api.into_make_service_with_connect_info::<SocketAddr>();
+    let figures = routers.monitoring.into_make_service_with_connect_info::<SocketAddr>();
     let plain = management.plain_listen.iter().map(|address| (*address, &service, ""));
     let local = management.api_listen.iter().map(|address| (*address, &local_api, "/api/ alone"));
-    for (address, service, what) in plain.chain(local) {
+    let monitoring = monitoring.listen.iter().map(|address| (*address, &figures, "/metrics and health alone"));
+    for (address, service, what) in plain.chain(local).chain(monitoring) {
         let bound = bind(address).and_then(axum_server::from_tcp);
         let mut bound = bound.map_err(|source| Error::Bind { address, source })?.handle(server.clone());
         limit(bound.http_builder());

@@ -36,11 +36,18 @@ pub const MOST_LABEL: usize = 60;
 const MOST_CREDENTIAL: usize = 16 * 1024;
 /// How long a browser may take.
 const WAIT: Duration = Duration::from_secs(300);
-/// Browsers that are waited for.
+/// Browsers that are waited for, and those of them at one address.
 const MOST_WAITING: usize = 1024;
+const MOST_OF_ADDRESS: usize = 32;
 
-/// What is waited for. The oldest goes where there are too many.
-struct Waiting<K, V>(Mutex<HashMap<K, (Instant, V)>>);
+/// What is waited for, and for whom. Where there are too many the oldest goes; of an address that has too many, its own.
+struct Waiting<K, V>(Mutex<HashMap<K, Begun<V>>>);
+
+struct Begun<V> {
+    since: Instant,
+    from: Option<IpAddr>,
+    state: V,
+}
 
 impl<K, V> Default for Waiting<K, V> {
     fn default() -> Self {
@@ -49,22 +56,25 @@ impl<K, V> Default for Waiting<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Waiting<K, V> {
-    fn put(&self, key: K, value: V) {
-        let now = Instant::now();
+    fn put(&self, key: K, from: Option<IpAddr>, state: V) {
+        let since = Instant::now();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, (since, _)| now.duration_since(*since) < WAIT);
-        if all.len() >= MOST_WAITING
-            && let Some(oldest) = all.iter().min_by_key(|(_, (since, _))| *since).map(|(key, _)| key.clone())
-        {
-            all.remove(&oldest);
+        all.retain(|_, begun| since.duration_since(begun.since) < WAIT);
+        let own = from.map_or(0, |_| all.values().filter(|begun| begun.from == from).count());
+        let of_address = own >= MOST_OF_ADDRESS;
+        if of_address || all.len() >= MOST_WAITING {
+            let candidates = all.iter().filter(|(_, begun)| !of_address || begun.from == from);
+            if let Some(oldest) = candidates.min_by_key(|(_, begun)| begun.since).map(|(key, _)| key.clone()) {
+                all.remove(&oldest);
+            }
         }
-        all.insert(key, (now, value));
+        all.insert(key, Begun { since, from, state });
     }
 
     /// Each counts once.
     fn take(&self, key: &K) -> Option<V> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        found.filter(|(since, _)| since.elapsed() < WAIT).map(|(_, value)| value)
+        found.filter(|begun| begun.since.elapsed() < WAIT).map(|begun| begun.state)
     }
 }
 
@@ -111,7 +121,7 @@ impl App {
         let known = stored.iter().filter_map(|own| key(own).ok()).map(|key| key.cred_id().clone()).collect();
         let begun = site.0.start_passkey_registration(handle(who.id), &who.name, &who.name, Some(known));
         let (options, state) = begun.map_err(|_| Error::Failed("a passkey could not be offered"))?;
-        self.0.sign_ins.passkeys.registrations.put(session, state);
+        self.0.sign_ins.passkeys.registrations.put(session, None, state);
         let mut options = json!(options.public_key);
         // Without it, nobody could sign in by a passkey alone.
         if let Some(wanted) = options.get_mut("authenticatorSelection") {
@@ -178,7 +188,7 @@ impl App {
         let begun = site.0.start_discoverable_authentication();
         let (options, state) = begun.map_err(|_| Error::Failed("a passkey could not be asked for"))?;
         let ticket = secrets::random_ticket().map_err(no_random)?;
-        self.0.sign_ins.passkeys.sign_ins.put(ticket.clone(), state);
+        self.0.sign_ins.passkeys.sign_ins.put(ticket.clone(), Some(from), state);
         Ok((ticket, json!(options.public_key)))
     }
 
@@ -269,9 +279,22 @@ mod tests {
     fn what_waits_is_bounded_and_counts_once() {
         let waiting = Waiting::default();
         for n in 0..=MOST_WAITING {
-            waiting.put(n, n);
+            waiting.put(n, None, n);
         }
         assert_eq!((waiting.take(&0), waiting.take(&1), waiting.take(&1)), (None, Some(1), None));
         assert_eq!(waiting.0.lock().unwrap().len(), MOST_WAITING - 1);
+    }
+
+    #[test]
+    fn nobody_pushes_out_what_others_began() {
+        let (waiting, flood) = (Waiting::default(), Some(IpAddr::from([203, 0, 113, 1])));
+        waiting.put(0, Some(IpAddr::from([192, 0, 2, 1])), 0);
+        for n in 1..=MOST_WAITING {
+            waiting.put(n, flood, n);
+        }
+        assert_eq!(
+            (waiting.take(&0), waiting.take(&1), waiting.take(&MOST_WAITING)),
+            (Some(0), None, Some(MOST_WAITING))
+        );
     }
 }

@@ -6,11 +6,13 @@ use doorward_policy::limits::Mark;
 use jiff::Timestamp;
 
 use super::{App, Error, Given};
+mod figures;
 mod machine;
 mod pulse;
 mod report;
 
 pub use self::{
+    figures::{Figures, LoopFigures},
     machine::{Machine, WireguardVersions},
     pulse::Pulse,
     report::{Process, Report},

@@ -23,8 +23,10 @@ use crate::{
     config::{self, Config, Portal},
     control, dhcp, dns,
     hosts::Hosts,
-    http::{self, HttpSettings},
-    keeper, listen, meter, outbox, reconcile,
+    http::{self, HttpSettings, MetricsToken, Requests},
+    keeper,
+    listen::{self, Routers},
+    meter, outbox, reconcile,
     store::Store,
     tls,
 };
@@ -66,10 +68,14 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let guests = open_hotspots(&config, &app, &store, &reconcile, stopped)?;
     let process = Process { started, kernel: probe, names: guests.names };
-    let router = http::router(app.clone(), http_settings(&config, process.clone())?);
+    let settings = http_settings(&config, process.clone())?;
+    let routers = Routers {
+        local_api: http::local_api_router(app.clone(), &settings),
+        monitoring: http::monitoring_router(app.clone(), &settings),
+        management: http::router(app.clone(), settings),
+    };
     let server = axum_server::Handle::new();
-    let local_api = http::local_api_router(app.clone(), &config.management.api_networks);
-    let mut listeners = listen::open(&config.management, &config.state_dir, router, local_api, &server)?;
+    let mut listeners = listen::open(&config, routers, &server)?;
 
     let report = {
         let app = app.clone();
@@ -199,7 +205,7 @@ pub(super) fn linux_config(config: &Config) -> anyhow::Result<LinuxConfig> {
     })
 }
 
-fn http_settings(config: &Config, process: Process) -> Result<HttpSettings, tls::Error> {
+fn http_settings(config: &Config, process: Process) -> anyhow::Result<HttpSettings> {
     let (management, portal) = (&config.management, &config.portal);
     let mut certificates = Vec::new();
     if !management.listen.is_empty() {
@@ -215,13 +221,27 @@ fn http_settings(config: &Config, process: Process) -> Result<HttpSettings, tls:
         api_networks: management.api_networks.clone(),
         api_listen: management.api_listen.iter().chain(&management.plain_listen).next().copied(),
         certificates,
+        metrics_token: metrics_token(&config.monitoring.token_file)?,
+        requests: Requests::default(),
         process: Some(process),
     })
+}
+
+/// The token of `monitoring.token_file`.
+fn metrics_token(path: &Path) -> anyhow::Result<Option<MetricsToken>> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let shown = || format!("monitoring.token_file: {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(shown)?;
+    let token = MetricsToken::parse(&text);
+    token.map(Some).with_context(|| format!("{}: not 16 to 256 visible characters on one line", shown()))
 }
 
 fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> Result<app::Settings, config::Error> {
     let management = &config.management;
     let listeners = management.listen.iter().chain(&management.plain_listen).chain(&management.api_listen);
+    let listeners = listeners.chain(&config.monitoring.listen);
     Ok(app::Settings {
         max_accounts: management.max_accounts,
         config_tabs: management.config_tabs,

@@ -17,6 +17,13 @@ pub(super) struct Refusal {
     text: Cow<'static, str>,
 }
 
+impl Refusal {
+    /// Its status and its text.
+    pub(super) fn parts(&self) -> (StatusCode, &str) {
+        (self.status, &self.text)
+    }
+}
+
 const fn refusal(status: StatusCode, text: &'static str) -> Refusal {
     Refusal { status, text: Cow::Borrowed(text) }
 }

@@ -6,6 +6,7 @@
 mod accounts;
 mod api_access;
 mod api_hashes;
+mod api_reference;
 mod assets;
 mod audit;
 mod csv;
@@ -79,7 +80,7 @@ fn declare(routes: Routes) -> Routes {
     let routes = operators::routes(routes);
     let routes = audit::routes(routes);
     let routes = api_hashes::routes(routes);
-    let routes = api_access::routes(routes);
+    let routes = api_reference::routes(api_access::routes(routes));
     let routes = settings::routes(routes);
     profile::routes(routes)
 }

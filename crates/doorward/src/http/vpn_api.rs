@@ -134,3 +134,18 @@ impl FromRequestParts<Site> for Operations {
         Ok(Self(site.app.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::contract::vpn_operations;
+
+    #[test]
+    fn every_path_is_in_the_contract() {
+        let here: BTreeSet<&str> = table().into_iter().map(|(path, _)| path).collect();
+        let there: BTreeSet<&str> = vpn_operations().into_iter().map(|operation| operation.path).collect();
+        assert_eq!(here, there);
+    }
+}

@@ -307,8 +307,8 @@ async fn the_local_listener_serves_nothing_else(database: Database) {
     use tower::ServiceExt as _;
 
     let desk = Desk::start(database).await;
-    let networks = ["203.0.113.0/24".parse().unwrap()];
-    let router = local_api_router(desk.gateway.app.clone(), &networks);
+    let settings = HttpSettings { api_networks: vec!["203.0.113.0/24".parse().unwrap()], ..HttpSettings::default() };
+    let router = local_api_router(desk.gateway.app.clone(), &settings);
     let ask = async |path: &str, from: &str, method: &str| {
         let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let from: std::net::SocketAddr = format!("{from}:40000").parse().unwrap();
@@ -357,7 +357,7 @@ async fn slow_bodies_hold_up_nobody(database: Database) {
     /// More than are worked on at once.
     const SLOW: usize = 600;
     let desk = Desk::start(database).await;
-    let router = local_api_router(desk.gateway.app.clone(), &[]);
+    let router = local_api_router(desk.gateway.app.clone(), &HttpSettings::default());
     let post = |body: Body| {
         let mut request = Request::builder().method("POST").uri("/api/").body(body).unwrap();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 20, 0, 5], 40_000))));

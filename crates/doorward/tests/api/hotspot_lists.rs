@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 
 use axum::{body::Body, extract::ConnectInfo, http::Request};
-use doorward::{app::logins::Person, hotspot_settings::Allowance, http::local_api_router};
+use doorward::{
+    app::logins::Person,
+    hotspot_settings::Allowance,
+    http::{HttpSettings, local_api_router},
+};
 use doorward_policy::guest::Method;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -167,7 +171,7 @@ async fn pages(database: Database) {
 
 /// The body of a list, piece by piece.
 async fn list(desk: &Desk, action: &str) -> Body {
-    let router = local_api_router(desk.gateway.app.clone(), &[]);
+    let router = local_api_router(desk.gateway.app.clone(), &HttpSettings::default());
     let uri = format!("/api/?api-key={}&action={action}", desk.key);
     let mut request = Request::get(uri).body(Body::empty()).unwrap();
     request.extensions_mut().insert(ConnectInfo(SocketAddr::new(DESK.parse().unwrap(), 4000)));

@@ -223,6 +223,8 @@ fn every_page_can_be_read_by_everybody() {
         "/audit",
         "/api-hashes",
         "/api-access",
+        "/api-hashes/reference",
+        "/api-access/reference",
         "/settings",
         "/settings/guests",
         "/settings/mail",
