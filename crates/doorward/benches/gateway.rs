@@ -19,7 +19,7 @@ use std::{
 use doorward::{
     config::{Config, Management},
     listen::{self, Routers},
-    secrets, store,
+    secrets, store, tls,
 };
 use doorward_policy::{
     account::{Account, AccountId, ClientKey, Password, QuotaUse},
@@ -308,7 +308,8 @@ fn status_requests(runtime: &tokio::runtime::Runtime, state: &Path, hash: &str) 
     let (server, nothing) = (axum_server::Handle::<SocketAddr>::new(), axum::Router::new());
     let routers = Routers { management: hello, local_api: nothing.clone(), monitoring: nothing };
     let _enter = runtime.enter();
-    let _listeners = listen::open(&config, routers, &server).unwrap();
+    let tls = tls::open("".as_ref(), "".as_ref(), state).unwrap().config().unwrap();
+    let _listeners = listen::open(&config, routers, Some(&tls), &server).unwrap();
     let cookie = format!("Cookie: access_hash={hash}");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..3 {

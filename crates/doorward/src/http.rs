@@ -10,13 +10,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::observe::{Watch, observe};
 use crate::{
     app::{App, system::Process},
-    tls,
+    tls::{self, acme},
 };
 
 mod auth;
@@ -65,6 +65,8 @@ pub struct HttpSettings {
     pub api_listen: Option<SocketAddr>,
     /// Which listener (`management`, `portal`) has which certificate.
     pub certificates: Vec<(&'static str, tls::Described)>,
+    /// How it goes with the certification authority; `None`: none is asked.
+    pub acme: Option<watch::Receiver<acme::State>>,
     /// What `/metrics` is asked with here; `None`: it is not here.
     pub metrics_token: Option<MetricsToken>,
     /// Counts of requests, those of other listeners among them.

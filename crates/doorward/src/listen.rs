@@ -12,9 +12,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
     server::conn::auto::Builder,
 };
+use rustls::ServerConfig;
 use tokio::task::JoinSet;
 
-use crate::{config::Config, tls};
+use crate::config::Config;
 
 /// A client that has not sent its headers by then is cut off.
 const HEADER_WAIT: Duration = Duration::from_secs(10);
@@ -38,9 +39,6 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The certificate.
-    #[error(transparent)]
-    Tls(#[from] tls::Error),
 }
 
 /// What is served.
@@ -53,22 +51,22 @@ pub struct Routers {
     pub monitoring: axum::Router,
 }
 
-/// Binds all addresses and serves the routers on them, until `server` is told to stop.
+/// Binds all addresses and serves the routers on them, until `server` is told to stop. Without `tls` there is no HTTPS.
 ///
 /// # Errors
-/// One address cannot be bound, or there is no certificate.
+/// One address cannot be bound.
 pub fn open(
     config: &Config,
     routers: Routers,
+    tls: Option<&Arc<ServerConfig>>,
     server: &axum_server::Handle<SocketAddr>,
 ) -> Result<JoinSet<io::Result<()>>, Error> {
     let mut listeners = JoinSet::new();
-    let Config { management, monitoring, state_dir, .. } = config;
+    let Config { management, monitoring, .. } = config;
     let service = routers.management.into_make_service_with_connect_info::<SocketAddr>();
-    if !management.listen.is_empty() {
-        let tls = tls::server_config(&management.tls_certificate, &management.tls_key, state_dir)?;
+    if let Some(tls) = tls {
         for address in &management.listen {
-            let (address, config) = (*address, RustlsConfig::from_config(Arc::clone(&tls)));
+            let (address, config) = (*address, RustlsConfig::from_config(Arc::clone(tls)));
             let bound = bind(address).and_then(|listener| axum_server::from_tcp_rustls(listener, config));
             let mut bound = bound.map_err(|source| Error::Bind { address, source })?.handle(server.clone());
             limit(bound.http_builder());

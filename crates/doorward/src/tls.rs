@@ -1,4 +1,7 @@
-//! The certificate of the management listener.
+//! Certificates of listeners: the operator's files, those of an authority, or one that we make.
+
+pub mod acme;
+mod served;
 
 use std::{
     fs,
@@ -11,10 +14,12 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
 };
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+pub use self::served::Served;
 
 /// A self-made certificate is valid this long; browsers refuse more than 825 days.
 const VALID_DAYS: i64 = 800;
@@ -60,25 +65,30 @@ pub fn install_provider() {
 ///
 /// # Errors
 /// Names the file that is at fault.
-pub fn server_config(certificate: &Path, key: &Path, state_dir: &Path) -> Result<Arc<ServerConfig>, Error> {
+pub fn open(certificate: &Path, key: &Path, state_dir: &Path) -> Result<Arc<Served>, Error> {
     let (certificate, key) = files(certificate, key, state_dir)?;
-    let chain = CertificateDer::pem_file_iter(&certificate)
+    Ok(Served::new(load(&certificate, &key)?))
+}
+
+fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {
+    let pem = |path: &Path, what| Error::Pem { path: path.to_owned(), what };
+    let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .ok()
         .filter(|chain| !chain.is_empty())
-        .ok_or(Error::Pem { path: certificate, what: "certificate" })?;
-    let key = PrivateKeyDer::from_pem_file(&key).map_err(|_| Error::Pem { path: key, what: "private key" })?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+        .ok_or_else(|| pem(certificate, "certificate"))?;
+    certified(chain, PrivateKeyDer::from_pem_file(key).map_err(|_| pem(key, "private key"))?)
+}
+
+fn certified(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<CertifiedKey, Error> {
+    Ok(CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())?)
 }
 
 /// The operator's files, or our own.
-fn files(certificate: &Path, key: &Path, state_dir: &Path) -> Result<(PathBuf, PathBuf), Error> {
+///
+/// # Errors
+/// Ours cannot be made.
+pub fn files(certificate: &Path, key: &Path, state_dir: &Path) -> Result<(PathBuf, PathBuf), Error> {
     match certificate.as_os_str().is_empty() {
         true => self_made(state_dir),
         false => Ok((certificate.to_owned(), key.to_owned())),
@@ -98,17 +108,24 @@ pub struct Described {
     pub issuer: String,
     /// DNS names and addresses that it is for.
     pub names: Vec<String>,
+    /// Unix ms from which on it holds.
+    pub begins_ms: i64,
     /// Unix ms from which on nobody trusts it.
     pub ends_ms: i64,
 }
 
-/// Reads the certificate that [`server_config`] would serve with.
+/// Reads the certificate that [`open`] would serve with.
 ///
 /// # Errors
 /// As there.
 pub fn describe(certificate: &Path, key: &Path, state_dir: &Path) -> Result<Described, Error> {
     let self_made = certificate.as_os_str().is_empty();
     let (path, _) = files(certificate, key, state_dir)?;
+    describe_file(&path, self_made)
+}
+
+fn describe_file(path: &Path, self_made: bool) -> Result<Described, Error> {
+    let path = path.to_owned();
     let der = CertificateDer::from_pem_file(&path).ok();
     let parsed = der.as_ref().and_then(|der| X509Certificate::from_der(der).ok());
     let Some((_, parsed)) = parsed else { return Err(Error::Pem { path, what: "certificate" }) };
@@ -120,6 +137,7 @@ pub fn describe(certificate: &Path, key: &Path, state_dir: &Path) -> Result<Desc
         subject: parsed.subject().to_string(),
         issuer: parsed.issuer().to_string(),
         names: names.unwrap_or_default(),
+        begins_ms: parsed.validity().not_before.timestamp().saturating_mul(1000),
         ends_ms: parsed.validity().not_after.timestamp().saturating_mul(1000),
     })
 }
@@ -196,10 +214,10 @@ mod tests {
     fn a_certificate_is_made_once_and_its_key_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let nothing = Path::new("");
-        server_config(nothing, nothing, folder.path()).unwrap();
+        open(nothing, nothing, folder.path()).unwrap();
         let key = folder.path().join("tls-key.pem");
         let first = fs::read(&key).unwrap();
-        server_config(nothing, nothing, folder.path()).unwrap();
+        open(nothing, nothing, folder.path()).unwrap();
         assert_eq!(fs::read(&key).unwrap(), first);
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
         let described = describe(nothing, nothing, folder.path()).unwrap();
@@ -217,7 +235,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.pem");
         fs::write(&path, "nonsense").unwrap();
-        let error = server_config(&path, &path, folder.path()).unwrap_err().to_string();
+        let error = open(&path, &path, folder.path()).unwrap_err().to_string();
         assert!(error.contains("mine.pem") && error.contains("certificate"), "{error}");
         assert_eq!(describe(&path, &path, folder.path()).unwrap_err().to_string(), error);
     }

@@ -15,12 +15,13 @@ use doorward_kernel::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::watch,
     task::JoinHandle,
 };
 
 use crate::{
     app::{self, App, system::Process},
-    config::{self, Config, Portal},
+    config::{self, Config, Management, Portal},
     control, dhcp, dns,
     hosts::Hosts,
     http::{self, HttpSettings, MetricsToken, Requests},
@@ -28,7 +29,7 @@ use crate::{
     listen::{self, Routers},
     meter, outbox, reconcile,
     store::Store,
-    tls,
+    tls::{self, Served, acme},
 };
 
 /// Time between full passes without any other reason.
@@ -68,14 +69,15 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let guests = open_hotspots(&config, &app, &store, &reconcile, stopped)?;
     let process = Process { started, kernel: probe, names: guests.names };
-    let settings = http_settings(&config, process.clone())?;
+    let certificate = open_certificate(&config)?;
+    let settings = http_settings(&config, process.clone(), &certificate)?;
     let routers = Routers {
         local_api: http::local_api_router(app.clone(), &settings),
         monitoring: http::monitoring_router(app.clone(), &settings),
         management: http::router(app.clone(), settings),
     };
     let server = axum_server::Handle::new();
-    let mut listeners = listen::open(&config, routers, &server)?;
+    let mut listeners = listen::open(&config, routers, certificate.tls.as_ref(), &server)?;
 
     let report = {
         let app = app.clone();
@@ -108,7 +110,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     for keeper in guests.keepers {
         keeper.await?;
     }
-    for server in guests.servers {
+    for server in guests.servers.into_iter().chain(certificate.keeper) {
         server.abort();
         drop(server.await);
     }
@@ -164,14 +166,48 @@ fn open_hotspots(
     let Portal { tls_certificate, tls_key } = &config.portal;
     let tls = match tls_certificate.as_os_str().is_empty() {
         true => None,
-        false => Some(tls::server_config(tls_certificate, tls_key, &config.state_dir).context("portal")?),
+        false => Some(tls::open(tls_certificate, tls_key, &config.state_dir).context("portal")?),
     };
-    let portal = http::portal::spawn(app.clone(), tls).context("portal")?;
+    let portal_config = tls.as_ref().map(Served::config).transpose().context("portal")?;
+    let portal = http::portal::spawn(app.clone(), portal_config).context("portal")?;
+    let mut servers = vec![dhcp, resolver, portal, outbox::spawn(app.clone())];
+    servers.extend(tls.map(|served| tokio::spawn(served.follow(tls_certificate.clone(), tls_key.clone()))));
     Ok(Guests {
         keepers: keeper::spawn(app.clone(), store.clone(), reconcile.clone(), stopped),
-        servers: vec![dhcp, resolver, portal, outbox::spawn(app.clone())],
+        servers,
         names,
     })
+}
+
+/// What the management listener serves with.
+struct Certificate {
+    /// `None`: nothing is served by HTTPS.
+    tls: Option<Arc<rustls::ServerConfig>>,
+    /// Exchanges it when a newer one comes.
+    keeper: Option<JoinHandle<()>>,
+    /// How it goes with the authority.
+    acme: Option<watch::Receiver<acme::State>>,
+}
+
+/// The certificate of an authority, once it has come; until then, and without one, the files or our own.
+fn open_certificate(config: &Config) -> anyhow::Result<Certificate> {
+    let Management { listen, tls_certificate, tls_key, .. } = &config.management;
+    if listen.is_empty() {
+        return Ok(Certificate { tls: None, keeper: None, acme: None });
+    }
+    let Some(options) = config.acme()? else {
+        let served = tls::open(tls_certificate, tls_key, &config.state_dir)?;
+        let (certificate, key) = tls::files(tls_certificate, tls_key, &config.state_dir)?;
+        let keeper = tokio::spawn(Arc::clone(&served).follow(certificate, key));
+        return Ok(Certificate { tls: Some(served.config()?), keeper: Some(keeper), acme: None });
+    };
+    let served = match acme::kept(&options) {
+        Some((key, _)) => Served::new(key),
+        None => tls::open(tls_certificate, tls_key, &config.state_dir)?,
+    };
+    let (state, acme) = watch::channel(acme::State::default());
+    let keeper = tokio::spawn(acme::keep(options, Arc::clone(&served), state));
+    Ok(Certificate { tls: Some(served.config()?), keeper: Some(keeper), acme: Some(acme) })
 }
 
 /// Keeps a second gateway off the same state.
@@ -205,10 +241,10 @@ pub(super) fn linux_config(config: &Config) -> anyhow::Result<LinuxConfig> {
     })
 }
 
-fn http_settings(config: &Config, process: Process) -> anyhow::Result<HttpSettings> {
+fn http_settings(config: &Config, process: Process, served: &Certificate) -> anyhow::Result<HttpSettings> {
     let (management, portal) = (&config.management, &config.portal);
     let mut certificates = Vec::new();
-    if !management.listen.is_empty() {
+    if !management.listen.is_empty() && served.acme.is_none() {
         let described = tls::describe(&management.tls_certificate, &management.tls_key, &config.state_dir)?;
         certificates.push(("management", described));
     }
@@ -221,6 +257,7 @@ fn http_settings(config: &Config, process: Process) -> anyhow::Result<HttpSettin
         api_networks: management.api_networks.clone(),
         api_listen: management.api_listen.iter().chain(&management.plain_listen).next().copied(),
         certificates,
+        acme: served.acme.clone(),
         metrics_token: metrics_token(&config.monitoring.token_file)?,
         requests: Requests::default(),
         process: Some(process),

@@ -32,7 +32,11 @@ pub struct Lab {
 impl Lab {
     /// A world with an empty gateway; `network` is what its configuration says below `[network]`.
     pub fn with(network: &str) -> Self {
-        let world = World::new();
+        Self::in_world(World::new(), network)
+    }
+
+    /// The same in a world that has something in it already.
+    pub fn in_world(world: World, network: &str) -> Self {
         let gateway = Gateway::start(&world.gateway, network);
         Self { api: gateway.api(), gateway, world }
     }

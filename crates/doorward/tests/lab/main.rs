@@ -1,6 +1,7 @@
 //! The lab ring: the real binary and real packets between namespaces that the tests make. Runs as root.
 
 mod access;
+mod acme;
 mod api;
 mod client;
 mod drift;

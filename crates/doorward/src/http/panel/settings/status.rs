@@ -5,7 +5,7 @@ use askama::Template;
 use super::{Answer, Frame, MODULE, Routes, Seat, TABS};
 use crate::{
     app::system::{Licence, Report, State},
-    tls::Described,
+    tls::{Described, acme},
 };
 
 pub(super) const PAGE: &str = "/settings/status";
@@ -30,6 +30,7 @@ struct Page {
     /// Why messages could not be sent, the latest first.
     errors: Vec<String>,
     certificates: Vec<(&'static str, Described)>,
+    acme: Option<acme::State>,
     licence: Licence,
     now_ms: i64,
 }
@@ -48,6 +49,9 @@ async fn show(seat: Seat) -> Answer {
         None => None,
     };
     let outbox = app.outbox_state().await.map_err(crate::app::Error::Store)?;
+    let acme = settings.acme.as_ref().map(|state| state.borrow().clone());
+    let of_authority = |state: &acme::State| state.certificate.clone().map(|certificate| ("management", certificate));
+    let certificates = settings.certificates.iter().cloned();
     let uptime = report.as_ref().map_or(0, |report| report.uptime_s);
     seat.page(&Page {
         f: seat.frame("menu-settings"),
@@ -58,7 +62,8 @@ async fn show(seat: Seat) -> Answer {
         waiting: outbox.waiting,
         unsent: outbox.failed,
         errors: outbox.errors,
-        certificates: settings.certificates.clone(),
+        certificates: certificates.chain(acme.iter().filter_map(of_authority)).collect(),
+        acme,
         licence: app.licence(),
         now_ms: crate::clock::now_ms(),
     })

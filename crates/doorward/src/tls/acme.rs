@@ -1,0 +1,228 @@
+//! A certificate from an ACME certification authority (RFC 8555), which looks by TLS itself whether the names are ours (TLS-ALPN-01,
+//! RFC 8737): it needs no port but the listener's, reached at port 443.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use instant_acme::{
+    Account, AccountBuilder, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus,
+    RetryPolicy,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::{sync::watch, time::timeout};
+
+use super::{Described, Error, Served, certified, describe_file, load, write_private};
+use crate::clock::now_ms;
+
+/// Where certificates are asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// DNS names that the certificate is for.
+    pub names: Vec<String>,
+    /// E-mail address that the authority may write to; empty: none.
+    pub contact: String,
+    /// Its directory.
+    pub directory: String,
+    /// Roots that its own certificate is judged by; `None`: the public ones.
+    pub roots: Option<PathBuf>,
+    /// Account and certificate are kept here.
+    pub folder: PathBuf,
+}
+
+/// How it goes.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// What is served with; `None`: none has come yet.
+    pub certificate: Option<Described>,
+    /// Why the last attempt failed; empty: it did not.
+    pub error: String,
+    /// Unix ms of the next attempt.
+    pub next_ms: i64,
+}
+
+/// Longest attempt.
+const ATTEMPT: Duration = Duration::from_secs(300);
+/// Longest wait for the authority to look, and to issue.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Wait after the first attempt that failed; doubled up to the longest, because authorities count attempts.
+const FIRST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3600);
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("the authority: {0}")]
+    Authority(#[from] instant_acme::Error),
+    #[error("{0}")]
+    Files(#[from] Error),
+    #[error("{0}")]
+    Made(#[from] rcgen::Error),
+    #[error("the authority offers no TLS-ALPN-01 for {0}")]
+    NoChallenge(String),
+    #[error("the authority could not see that {0} is ours; it must reach this listener at port 443 of that name")]
+    NotOurs(String),
+    #[error("the stored account cannot be read")]
+    Account(#[from] serde_json::Error),
+    #[error("no answer within {} s", ATTEMPT.as_secs())]
+    Late,
+}
+
+/// Serves with what is kept, and asks for a new certificate whenever two thirds of its life are over.
+pub async fn keep(options: Options, served: Arc<Served>, state: watch::Sender<State>) {
+    let mut wait = FIRST_WAIT;
+    if let Some((_, described)) = kept(&options) {
+        state.send_modify(|state| state.certificate = Some(described));
+    }
+    loop {
+        let due = state.borrow().certificate.as_ref().map_or(0, |kept| renewal_ms(kept));
+        state.send_modify(|state| state.next_ms = due.max(now_ms()));
+        sleep_until(due).await;
+        let attempt = timeout(ATTEMPT, obtain(&options, &served)).await.unwrap_or(Err(Failed::Late));
+        served.end_challenges();
+        match attempt {
+            Ok(described) => {
+                tracing::info!(names = options.names.join(" "), "a certificate came from the authority");
+                state.send_modify(|state| (state.certificate, state.error) = (Some(described), String::new()));
+                wait = FIRST_WAIT;
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, wait_s = wait.as_secs(), "no certificate from the authority");
+                let next_ms = now_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+                state.send_modify(|state| (state.error, state.next_ms) = (error.to_string(), next_ms));
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+/// The certificate that is kept, if it is for these names.
+pub fn kept(options: &Options) -> Option<(rustls::sign::CertifiedKey, Described)> {
+    let path = options.certificate();
+    let described = describe_file(&path, false).ok()?;
+    let for_all = options.names.iter().all(|name| described.names.iter().any(|found| found.eq_ignore_ascii_case(name)));
+    if !for_all || described.ends_ms <= now_ms() {
+        return None;
+    }
+    Some((load(&path, &path).ok()?, described))
+}
+
+impl Options {
+    /// Key and chain, in one file so that they are always of one another.
+    fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
+    }
+
+    fn account(&self) -> PathBuf {
+        self.folder.join("account.json")
+    }
+
+    fn builder(&self) -> Result<AccountBuilder, instant_acme::Error> {
+        match &self.roots {
+            Some(roots) => Account::builder_with_root(roots),
+            None => Account::builder(),
+        }
+    }
+}
+
+/// When two thirds of its life are over.
+fn renewal_ms(certificate: &Described) -> i64 {
+    let life = certificate.ends_ms.saturating_sub(certificate.begins_ms);
+    certificate.begins_ms.saturating_add(life / 3 * 2)
+}
+
+async fn sleep_until(at_ms: i64) {
+    // Looked at again each hour: the clock may be set.
+    while let Ok(left) = u64::try_from(at_ms.saturating_sub(now_ms()))
+        && left > 0
+    {
+        tokio::time::sleep(Duration::from_millis(left.min(3_600_000))).await;
+    }
+}
+
+async fn obtain(options: &Options, served: &Served) -> Result<Described, Failed> {
+    let account = account(options).await?;
+    let names: Vec<Identifier> = options.names.iter().cloned().map(Identifier::Dns).collect();
+    let mut order = account.new_order(&NewOrder::new(&names)).await?;
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
+        let name = authorization.identifier().to_string();
+        let challenge = authorization.challenge(ChallengeType::TlsAlpn01);
+        let mut challenge = challenge.ok_or_else(|| Failed::NoChallenge(name.clone()))?;
+        served.challenge(&name, proof(&name, challenge.key_authorization().digest().as_ref())?);
+        challenge.set_ready().await?;
+    }
+    let patience = RetryPolicy::new().timeout(PATIENCE);
+    if order.poll_ready(&patience).await? != OrderStatus::Ready {
+        return Err(Failed::NotOurs(options.names.join(", ")));
+    }
+    let key = order.finalize().await?;
+    let chain = order.poll_certificate(&patience).await?;
+    let path = options.certificate();
+    write_private(&path, format!("{key}\n{chain}").as_bytes())?;
+    served.exchange(load(&path, &path)?);
+    Ok(describe_file(&path, false)?)
+}
+
+/// What the authority is shown (RFC 8737, section 3).
+fn proof(name: &str, digest: &[u8]) -> Result<rustls::sign::CertifiedKey, Failed> {
+    let mut parameters = rcgen::CertificateParams::new([name.to_owned()])?;
+    parameters.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(digest)];
+    let pair = rcgen::KeyPair::generate()?;
+    let made: CertificateDer<'static> = parameters.self_signed(&pair)?.der().clone();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pair.serialize_der()));
+    Ok(certified(vec![made], key)?)
+}
+
+/// The account that is kept, or a new one.
+async fn account(options: &Options) -> Result<Account, Failed> {
+    let path = options.account();
+    if let Some(kept) = read(&path)? {
+        return Ok(options.builder()?.from_credentials(serde_json::from_str(&kept)?).await?);
+    }
+    let contact = format!("mailto:{}", options.contact);
+    let new = NewAccount {
+        contact: if options.contact.is_empty() { &[] } else { &[&contact] },
+        terms_of_service_agreed: true,
+        only_return_existing: false,
+    };
+    let (account, credentials) = options.builder()?.create(&new, options.directory.clone(), None).await?;
+    fs::create_dir_all(&options.folder).map_err(|source| Error::File { path: options.folder.clone(), source })?;
+    write_private(&path, serde_json::to_string(&credentials)?.as_bytes())?;
+    Ok(account)
+}
+
+fn read(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::File { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_renewed_when_two_thirds_of_its_life_are_over() {
+        let certificate = Described {
+            path: PathBuf::new(),
+            self_made: false,
+            subject: String::new(),
+            issuer: String::new(),
+            names: Vec::new(),
+            begins_ms: 1000,
+            ends_ms: 4000,
+        };
+        assert_eq!(renewal_ms(&certificate), 3000);
+    }
+}
