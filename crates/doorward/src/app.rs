@@ -36,6 +36,7 @@ pub mod desk;
 mod directory;
 pub mod email_login;
 mod error;
+pub mod firewall;
 mod free_login;
 mod given;
 mod guesses;
@@ -152,7 +153,7 @@ impl App {
             hosts.set_online(session.hotspot, session.mac, session.online, now);
         }
         let instance_id = store.instance_id().to_owned();
-        Ok(Self(Arc::new(Inner {
+        let app = Self(Arc::new(Inner {
             store,
             handle,
             meter,
@@ -178,7 +179,9 @@ impl App {
             sign_ins: sign_in::SignIns::default(),
             reports: guest_lists::Reports::default(),
             said: accounts::Said::default(),
-        })))
+        }));
+        app.resume_firewall().await?;
+        Ok(app)
     }
 
     /// Whether an address is in the network of an interface that leads to the internet.

@@ -379,7 +379,10 @@ impl Config {
             return unusable("acme.contact", format!("{contact:?} is no e-mail address"));
         }
         if !self.management.tls_certificate.as_os_str().is_empty() {
-            return unusable("acme.names", "management.tls_certificate is set: a listener has one certificate".to_owned());
+            return unusable(
+                "acme.names",
+                "management.tls_certificate is set: a listener has one certificate".to_owned(),
+            );
         }
         if self.management.listen.is_empty() {
             return unusable("acme.names", "management.listen has no address to serve it at".to_owned());

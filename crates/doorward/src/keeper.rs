@@ -258,7 +258,11 @@ fn session_counts(stats: &Stats) -> HashMap<SessionId, DataUse> {
         match counter {
             Counter::SessionUp(id) => counts.entry(*id).or_default().up = count.bytes,
             Counter::SessionDown(id) => counts.entry(*id).or_default().down = count.bytes,
-            Counter::AccountUp(_) | Counter::AccountDown(_) | Counter::ServerNat(_) | Counter::ServerInternal(_) => {}
+            Counter::AccountUp(_)
+            | Counter::AccountDown(_)
+            | Counter::ServerNat(_)
+            | Counter::ServerInternal(_)
+            | Counter::Rule(_) => {}
         }
     }
     counts

@@ -240,7 +240,11 @@ fn account_counts(stats: &Stats) -> Counts {
         match counter {
             Counter::AccountUp(id) => counts.entry(*id).or_default().up = count.bytes,
             Counter::AccountDown(id) => counts.entry(*id).or_default().down = count.bytes,
-            Counter::ServerNat(_) | Counter::ServerInternal(_) | Counter::SessionUp(_) | Counter::SessionDown(_) => {}
+            Counter::ServerNat(_)
+            | Counter::ServerInternal(_)
+            | Counter::Rule(_)
+            | Counter::SessionUp(_)
+            | Counter::SessionDown(_) => {}
         }
     }
     counts

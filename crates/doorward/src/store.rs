@@ -11,6 +11,7 @@ mod accounts;
 mod admissions;
 mod audit;
 mod error;
+mod firewall;
 mod gateway;
 mod grants;
 mod guest_lists;
@@ -46,6 +47,7 @@ pub use accounts::{AccountFilter, AccountLine, AccountSort, AccountState, Period
 pub use admissions::{Admission, AdmittedSession, By, NewGrant, Outcome, Person, Refusal, VoucherKey};
 pub use audit::{AuditId, AuditRecord, AuditSort, NewAudit};
 pub use error::{Error, Field};
+pub use firewall::FirewallState;
 pub use grants::{FreedMark, SlotDevice};
 pub use guest_lists::{GuestRecord, LoginFilter, LoginRecord};
 pub use guest_rows::{GuestSort, LoginReport, LoginRows, LoginSort, QUARTER_MS};

@@ -2,6 +2,7 @@
 
 use doorward_policy::{
     account::AccountId,
+    firewall::RuleId,
     guest::{GrantId, SessionId, Way},
     item::{Counter, QuotaId},
     vpn_server::ServerId,
@@ -10,13 +11,14 @@ use doorward_policy::{
 /// Our table, of family `inet`.
 pub(crate) const TABLE: &str = "doorward";
 
-/// `u` and `d` with an account's id, `n` and `i` with a server's, `su` and `sd` with a session's.
+/// `u` and `d` with an account's id, `n` and `i` with a server's, `f` with a rule's, `su` and `sd` with a session's.
 pub(crate) fn counter(counter: Counter) -> String {
     match counter {
         Counter::AccountUp(AccountId(id)) => format!("u{id}"),
         Counter::AccountDown(AccountId(id)) => format!("d{id}"),
         Counter::ServerNat(ServerId(id)) => format!("n{id}"),
         Counter::ServerInternal(ServerId(id)) => format!("i{id}"),
+        Counter::Rule(RuleId(id)) => format!("f{id}"),
         Counter::SessionUp(SessionId(id)) => format!("su{id}"),
         Counter::SessionDown(SessionId(id)) => format!("sd{id}"),
     }
@@ -31,6 +33,7 @@ pub(crate) fn parse_counter(name: &str) -> Option<Counter> {
         "d" => Some(Counter::AccountDown(AccountId(id))),
         "n" => Some(Counter::ServerNat(ServerId(id))),
         "i" => Some(Counter::ServerInternal(ServerId(id))),
+        "f" => Some(Counter::Rule(RuleId(u32::try_from(id).ok()?))),
         "su" => Some(Counter::SessionUp(SessionId(id))),
         "sd" => Some(Counter::SessionDown(SessionId(id))),
         _ => None,
@@ -83,6 +86,7 @@ mod tests {
                 Counter::AccountDown(AccountId(id)),
                 Counter::ServerNat(ServerId(id)),
                 Counter::ServerInternal(ServerId(id)),
+                Counter::Rule(RuleId(u32::try_from(id).unwrap_or(7))),
                 Counter::SessionUp(SessionId(id)),
                 Counter::SessionDown(SessionId(id)),
             ];

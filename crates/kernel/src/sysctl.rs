@@ -25,7 +25,16 @@ pub(crate) fn observe(originals: &Originals, items: &mut Items) -> Result<(), Er
 
 /// Sets one, after its value was noted.
 pub(crate) fn put(originals: &mut Originals, sysctl: &Sysctl) -> Result<(), Error> {
-    raise(originals, &sysctl.key.path(), sysctl.value)
+    let path = sysctl.key.path();
+    match sysctl.key {
+        // Both ways: an operator may switch it off.
+        SysctlKey::ForwardV4 | SysctlKey::ForwardV6 => {
+            hold(originals, &path, sysctl.value, |now| now.min(1) == sysctl.value)
+        }
+        SysctlKey::AcceptRa(_) | SysctlKey::NeighboursV4(_) | SysctlKey::NeighboursV6(_) => {
+            raise(originals, &path, sysctl.value)
+        }
+    }
 }
 
 /// Raises the limits of socket buffers. Within a network namespace they can only be read; a tunnel works all the same,
@@ -56,13 +65,17 @@ pub(crate) fn restore_all(originals: &mut Originals) -> Result<(), Error> {
 }
 
 fn raise(originals: &mut Originals, path: &str, least: u64) -> Result<(), Error> {
+    hold(originals, path, least, |now| now >= least)
+}
+
+fn hold(originals: &mut Originals, path: &str, wanted: u64, fine: impl Fn(u64) -> bool) -> Result<(), Error> {
     let before = read(path)?;
-    originals.hold_setting(path, least, before.clone())?;
+    originals.hold_setting(path, wanted, before.clone())?;
     match before {
-        Some(text) if text.parse::<u64>().is_ok_and(|value| value >= least) => Ok(()),
+        Some(text) if text.parse::<u64>().is_ok_and(fine) => Ok(()),
         Some(before) => {
-            tracing::info!(setting = path, %before, value = least, "raising a kernel setting");
-            write(path, &least.to_string())
+            tracing::info!(setting = path, %before, value = wanted, "changing a kernel setting");
+            write(path, &wanted.to_string())
         }
         None => Ok(()),
     }

@@ -11,11 +11,12 @@ use jiff::tz::TimeZone;
 
 use crate::{
     account::{Account, CurrentQuota},
+    firewall::Firewall,
     guest::Way,
     hotspot::Hotspot,
     item::{
-        ClassId, Counter, Expiry, ForwardKey, ForwardTo, Item, PeerId, PeerSpec, QuotaId, QuotaSpec, Rate, ServerRules,
-        Skeleton, SkeletonRules, Sysctl, SysctlKey, TunnelSpec,
+        ClassId, Counter, Expiry, FirewallRules, ForwardKey, ForwardTo, Item, PeerId, PeerSpec, QuotaId, QuotaSpec,
+        Rate, ServerRules, Skeleton, SkeletonRules, Sysctl, SysctlKey, TunnelSpec,
     },
     key::PrivateKey,
     name::IfName,
@@ -42,21 +43,25 @@ pub struct Environment {
 pub fn base<'a, 'b>(
     servers: impl IntoIterator<Item = &'a VpnServer>,
     hotspots: impl IntoIterator<Item = &'b Hotspot>,
+    firewall: &Firewall,
     environment: &Environment,
 ) -> Vec<Item> {
     let rules = SkeletonRules {
         wans: environment.wans.clone(),
-        servers: servers.into_iter().map(server_rules).collect(),
+        servers: servers.into_iter().map(|server| server_rules(server, firewall)).collect(),
         hotspots: hotspots.into_iter().map(guest::hotspot_rules).collect(),
+        firewall: FirewallRules::of(firewall),
     };
     let (any_server, any_hotspot) = (!rules.servers.is_empty(), !rules.hotspots.is_empty());
-    let mut items = vec![Item::Skeleton(Skeleton::of(rules))];
+    let counters = firewall.rules.iter().map(|rule| Item::Counter(Counter::Rule(rule.id)));
+    let mut items: Vec<Item> = [Item::Skeleton(Skeleton::of(rules))].into_iter().chain(counters).collect();
     if any_hotspot {
         items.extend(guest::neighbour_tables());
     }
     if any_server || any_hotspot {
-        items.push(Item::Sysctl(Sysctl { key: SysctlKey::ForwardV4, value: 1 }));
-        items.push(Item::Sysctl(Sysctl { key: SysctlKey::ForwardV6, value: 1 }));
+        let value = u64::from(firewall.ip_forward);
+        items.push(Item::Sysctl(Sysctl { key: SysctlKey::ForwardV4, value }));
+        items.push(Item::Sysctl(Sysctl { key: SysctlKey::ForwardV6, value }));
         let accept_ra = |name: &IfName| Item::Sysctl(Sysctl { key: SysctlKey::AcceptRa(*name), value: 2 });
         items.extend(environment.advertised.iter().map(accept_ra));
         items.extend(environment.wans.iter().copied().map(Item::Root));
@@ -64,14 +69,14 @@ pub fn base<'a, 'b>(
     items
 }
 
-fn server_rules(server: &VpnServer) -> ServerRules {
+fn server_rules(server: &VpnServer, firewall: &Firewall) -> ServerRules {
     ServerRules {
         id: server.id,
         interface: server.interface,
         subnet: server.address.trunc(),
         subnet_ipv6: server.active_ipv6().map(|net: Ipv6Net| net.trunc()),
         nat_to: (!server.disable_nat).then_some(server.external_ip),
-        internal_traffic: server.internal_traffic,
+        internal_traffic: server.internal_traffic || firewall.internal_traffic,
     }
 }
 

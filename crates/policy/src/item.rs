@@ -9,9 +9,10 @@ use std::{
 
 use ipnet::IpNet;
 
-pub use self::skeleton::{HotspotRules, ServerRules, Skeleton, SkeletonRules};
+pub use self::skeleton::{FirewallRules, HotspotRules, ServerRules, Skeleton, SkeletonRules};
 use crate::{
     account::AccountId,
+    firewall::RuleId,
     guest::{GrantId, Mac, SessionId, Way},
     key::{PresharedKey, PrivateKey, PublicKey},
     name::IfName,
@@ -244,6 +245,8 @@ pub enum Counter {
     ServerNat(ServerId),
     /// Packets between accounts of a server.
     ServerInternal(ServerId),
+    /// Packets that a rule of the operator's matched.
+    Rule(RuleId),
     /// Packets from a guest in a session.
     SessionUp(SessionId),
     /// Packets to a guest in a session.

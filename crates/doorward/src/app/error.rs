@@ -1,5 +1,7 @@
 //! Why an operation was refused.
 
+use doorward_policy::firewall::{Chain, Refused};
+
 use super::hotspots::HotspotError;
 use crate::{hotspot_settings::Invalid, reconcile, store};
 
@@ -112,6 +114,27 @@ pub enum Error {
     ProtocolInPath,
     #[error("the path names no port")]
     PortInPath,
+
+    #[error("not a policy")]
+    FirewallPolicy(Chain),
+    #[error(transparent)]
+    Firewall(#[from] Refused),
+    #[error("not a chain")]
+    RuleChain,
+    #[error("not a network that packets go to")]
+    RuleDestination,
+    #[error("not a network that packets come from")]
+    RuleSource,
+    #[error("not an action")]
+    RuleAction,
+    #[error("not a protocol of a rule")]
+    RuleProtocol,
+    #[error("not a source port")]
+    RuleSourcePort,
+    #[error("not a destination port")]
+    RuleDestinationPort,
+    #[error("the rule is the system's")]
+    SystemRule,
 
     #[error("no such one-time link")]
     LinkNotFound,

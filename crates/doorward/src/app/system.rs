@@ -13,7 +13,7 @@ mod report;
 
 pub use self::{
     figures::{Figures, LoopFigures},
-    machine::{Machine, WireguardVersions},
+    machine::{FirewallVersions, Machine, WireguardVersions},
     pulse::Pulse,
     report::{Process, Report},
 };
@@ -140,6 +140,14 @@ impl App {
     pub async fn machine(&self) -> Result<Machine, Error> {
         let zone = self.settings().zone.iana_name().unwrap_or("UTC").to_owned();
         off_thread(move || Machine::read(Path::new("/"), zone)).await
+    }
+
+    /// Versions of what the firewall is made with, and the kernel's switch.
+    ///
+    /// # Errors
+    /// They could not be read.
+    pub async fn firewall_versions(&self) -> Result<FirewallVersions, Error> {
+        off_thread(|| FirewallVersions::read(Path::new("/"))).await
     }
 
     /// Versions of WireGuard packages.

@@ -172,11 +172,7 @@ fn open_hotspots(
     let portal = http::portal::spawn(app.clone(), portal_config).context("portal")?;
     let mut servers = vec![dhcp, resolver, portal, outbox::spawn(app.clone())];
     servers.extend(tls.map(|served| tokio::spawn(served.follow(tls_certificate.clone(), tls_key.clone()))));
-    Ok(Guests {
-        keepers: keeper::spawn(app.clone(), store.clone(), reconcile.clone(), stopped),
-        servers,
-        names,
-    })
+    Ok(Guests { keepers: keeper::spawn(app.clone(), store.clone(), reconcile.clone(), stopped), servers, names })
 }
 
 /// What the management listener serves with.

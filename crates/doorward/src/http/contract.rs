@@ -130,6 +130,7 @@ pub(in crate::http) fn path_name(name: &str) -> (Value, &'static str) {
         "year" => (schema::pattern("^[0-9]{4}$"), "Four digits"),
         "month" => (schema::pattern("^(0?[1-9]|1[0-2])$"), "1 to 12; a leading zero is allowed"),
         "dst_port" => (schema::integer(1, 65_535), "Port of the server's external address"),
+        "rule_name" => (schema::pattern("^[A-Za-z0-9_]{1,64}$"), "Name of a rule"),
         "protocol" => (schema::one_of(&["tcp", "udp"]), "Protocol"),
         _ => (schema::name(), "Name"),
     }

@@ -7,6 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use doorward_policy::firewall::{Chain, Refused};
+
 use super::envelope;
 use crate::app;
 
@@ -108,6 +110,24 @@ impl From<app::Error> for Refusal {
             E::ForwardNotFound => (MISSING, "There is no such port forwarding"),
             E::ProtocolInPath => (WRONG, "Incorrect protocol parameter (tcp|udp)"),
             E::PortInPath => (WRONG, "Incorrect dst_port parameter"),
+
+            E::FirewallPolicy(Chain::Input) => (WRONG, "Wrong parameter: INPUT policy, should be: ACCEPT or DROP"),
+            E::FirewallPolicy(Chain::Forward) => (WRONG, "Wrong parameter: FORWARD policy, should be: ACCEPT or DROP"),
+            E::FirewallPolicy(Chain::Output) => (WRONG, "Wrong parameter: OUTPUT policy, should be: ACCEPT or DROP"),
+            E::Firewall(Refused::Name) => (WRONG, "Wrong rule name. Must be letters and numbers only"),
+            E::Firewall(Refused::NameTaken) => (COLLIDES, "A rule with the same name already exists"),
+            E::Firewall(Refused::Missing) => (MISSING, "No rule found with given name"),
+            E::Firewall(Refused::Families) => (WRONG, "Source and destination must be of the same IP version"),
+            E::Firewall(Refused::Ports) => (WRONG, "Ports need protocol TCP, UDP or ANY"),
+            E::Firewall(Refused::Full) => (COLLIDES, "Too many rules (200)"),
+            E::RuleChain => (WRONG, "Not correct Chain"),
+            E::RuleDestination => (WRONG, "Destination IP must be in CIDR format"),
+            E::RuleSource => (WRONG, "Source IP must be in CIDR format"),
+            E::RuleAction => (WRONG, "Not correct Action"),
+            E::RuleProtocol => (WRONG, "Not correct Protocol"),
+            E::RuleSourcePort => (WRONG, "Source port must be within 0-65535"),
+            E::RuleDestinationPort => (WRONG, "Destination port must be within 0-65535"),
+            E::SystemRule => (FORBIDDEN, "You cannot delete this rule. ONLY name=system_PUQVPNCP"),
 
             E::Month => (WRONG, "Wrong month setting"),
             E::Year => (WRONG, "Wrong year setting"),

@@ -18,6 +18,7 @@ use crate::app::App;
 
 mod account;
 mod account_live;
+mod firewall;
 mod license;
 mod otl;
 mod port_forward;
@@ -72,6 +73,15 @@ fn table() -> Vec<(&'static str, MethodRouter<Site>)> {
         ("/account/{name}/traffic_control", get(account_live::get_traffic_control)),
         ("/account/{name}/dump", get(account_live::get_dump)),
         ("/account/{name}/traffic_statistics/{year}/{month}", get(account::get_traffic_statistics)),
+
+        ("/firewall/info", get(firewall::get_info)),
+        ("/firewall/conf", get(firewall::get_conf).put(firewall::put_conf)),
+        ("/firewall/rules/filter", get(firewall::list_rules)),
+        ("/firewall/rules/filter/top", post(firewall::create_top)),
+        ("/firewall/rules/filter/end", post(firewall::create_end)),
+        ("/firewall/rules/filter/{rule_name}", delete(firewall::delete_rule)),
+        ("/firewall/rules/nat", get(firewall::list_nat)),
+        ("/firewall/rules/mangle", get(firewall::list_mangle)),
 
         ("/otl/config", get(otl::get_config)),
         ("/otl/list", get(otl::list)),

@@ -45,6 +45,9 @@ impl<K: Kernel> Task<K> {
         if owners.iter().any(|owner| matches!(owner, Owner::Base | Owner::Hotspot(_))) {
             self.reload_hotspots(&mut owners).await?;
         }
+        if owners.contains(&Owner::Base) {
+            self.firewall = self.store.firewall().await?.active;
+        }
         let parts = self.load_parts(&owners).await?;
 
         let had: BTreeMap<Owner, Vec<Key>> = owners.iter().map(|o| (*o, self.parts.keys(*o).collect())).collect();
@@ -133,7 +136,8 @@ impl<K: Kernel> Task<K> {
         for owner in owners {
             match owner {
                 Owner::Base => {
-                    let base = desired::base(self.servers.values(), self.hotspots.values(), &self.environment);
+                    let base =
+                        desired::base(self.servers.values(), self.hotspots.values(), &self.firewall, &self.environment);
                     parts.insert(*owner, Some((base, None)));
                 }
                 Owner::Server(id) => {

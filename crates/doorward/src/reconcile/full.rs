@@ -11,6 +11,7 @@ use doorward_kernel::Kernel;
 use doorward_policy::{
     account::Account,
     desired,
+    firewall::Firewall,
     guest::Grant,
     hotspot::{Hotspot, HotspotId},
     item::{Item, Items, Key, SysctlKey},
@@ -34,6 +35,7 @@ struct Snapshot {
     accounts: Vec<Account>,
     hotspots: BTreeMap<HotspotId, Hotspot>,
     grants: Vec<Grant>,
+    firewall: Firewall,
 }
 
 impl<K: Kernel> Task<K> {
@@ -132,7 +134,8 @@ impl<K: Kernel> Task<K> {
             let accounts = store.accounts().await?;
             let hotspots = store.hotspots().await?.into_iter().map(|record| (record.hotspot.id, record.hotspot));
             let (hotspots, grants) = (hotspots.collect(), store.live_grants().await?);
-            Ok::<_, store::Error>(Snapshot { servers, accounts, hotspots, grants })
+            let firewall = store.firewall().await?.active;
+            Ok::<_, store::Error>(Snapshot { servers, accounts, hotspots, grants, firewall })
         });
         if !self.ready {
             return Ok(load.await??);
@@ -196,7 +199,8 @@ impl<K: Kernel> Task<K> {
         for server in snapshot.servers.values() {
             take(self, Owner::Server(server.id), (desired::server(server), None));
         }
-        let base = desired::base(snapshot.servers.values(), snapshot.hotspots.values(), &self.environment);
+        let (servers, hotspots) = (snapshot.servers.values(), snapshot.hotspots.values());
+        let base = desired::base(servers, hotspots, &snapshot.firewall, &self.environment);
         take(self, Owner::Base, (base, None));
 
         let gone: Vec<Owner> = self.parts.others(&seen).collect();
@@ -206,6 +210,7 @@ impl<K: Kernel> Task<K> {
         if !self.touched_owners.contains(&Owner::Base) {
             self.servers = snapshot.servers;
             self.hotspots = snapshot.hotspots;
+            self.firewall = snapshot.firewall;
         }
         self.open_now(now_ms).for_each(|item| desired.put(item));
         desired

@@ -9,6 +9,7 @@ use std::{
 use doorward_kernel::{Host, Kernel};
 use doorward_policy::{
     desired::Environment,
+    firewall::Firewall,
     hotspot::{Hotspot, HotspotId},
     item::{Items, Key},
     plan::Change,
@@ -69,6 +70,7 @@ pub fn spawn<K: Kernel>(kernel: K, store: Store, options: Options) -> (Handle, t
         environment: Environment { wans: Vec::new(), advertised: BTreeSet::new(), zone: options.zone.clone() },
         servers: BTreeMap::new(),
         hotspots: BTreeMap::new(),
+        firewall: Firewall::default(),
         applied: Items::default(),
         parts: Parts::default(),
         fenced: false,
@@ -100,6 +102,7 @@ pub(super) struct Task<K> {
     pub(super) environment: Environment,
     pub(super) servers: BTreeMap<ServerId, VpnServer>,
     pub(super) hotspots: BTreeMap<HotspotId, Hotspot>,
+    pub(super) firewall: Firewall,
     /// The last full observation and every change acknowledged since.
     pub(super) applied: Items,
     pub(super) parts: Parts,

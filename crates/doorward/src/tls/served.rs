@@ -90,7 +90,9 @@ impl Served {
                     known = now;
                     tracing::info!(path = %certificate.display(), "serving with the new certificate");
                 }
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the new certificate is not used"),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the new certificate is not used")
+                }
             }
         }
     }

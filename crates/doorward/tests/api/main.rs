@@ -16,6 +16,7 @@ mod concurrency;
 mod contract;
 mod control;
 mod desk;
+mod firewall;
 mod gateway;
 mod guesses;
 mod guests;

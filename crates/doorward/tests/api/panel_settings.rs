@@ -359,6 +359,7 @@ async fn the_state_is_shown(database: Database) {
         subject: format!("CN={name}"),
         issuer: "CN=Some CA".to_owned(),
         names: vec![name.to_owned()],
+        begins_ms: 0,
         ends_ms,
     };
     let gateway = Gateway::with(database, |choice| {

@@ -50,7 +50,7 @@ async fn sockets_follow_the_hotspots_and_bear_a_crowd() {
     house.store.insert_hotspot(&cellar).await.unwrap();
     let app = house.opened_again().await;
     let folder = tempfile::tempdir().unwrap();
-    let certificate = tls::server_config(Path::new(""), Path::new(""), folder.path()).unwrap();
+    let certificate = tls::open(Path::new(""), Path::new(""), folder.path()).unwrap().config().unwrap();
     let portal = portal::spawn(app.clone(), Some(certificate)).unwrap();
     eventually("the portal listens", async || connect()).await;
 

@@ -1,6 +1,7 @@
 //! Chains and rules: who may send what (docs/traffic-policy.md), rendered from settings. No rule is ever made for an
 //! account or a guest.
 
+mod firewall;
 mod guests;
 mod standing;
 mod vpn;
@@ -30,6 +31,7 @@ const INPUT: &str = "input";
 const FORWARD: &str = "forward";
 const PREROUTING: &str = "prerouting";
 const POSTROUTING: &str = "postrouting";
+const OUTPUT: &str = "output";
 
 /// Sets of interface names. They belong to the skeleton: they change with its rules, in the same transaction.
 const TUNNELS: &str = "tunnels";
@@ -47,6 +49,7 @@ pub(super) fn chains() -> Vec<(&'static str, Option<BaseChain>)> {
     let hooked = [
         (INPUT, filter(FilterHook::Input)),
         (FORWARD, filter(FilterHook::Forward)),
+        (OUTPUT, filter(FilterHook::Output)),
         (PREROUTING, nat(NatHook::Prerouting, Priority::DstNat)),
         (POSTROUTING, nat(NatHook::Postrouting, Priority::SrcNat)),
     ];
@@ -100,17 +103,17 @@ pub(super) fn render(digest: &str, rules: &SkeletonRules) -> Result<Rendered, nl
     let guests: BTreeSet<IfName> = rules.hotspots.iter().map(|hotspot| hotspot.interface).collect();
     let sets = [tunnels, wans, guests];
     let mut all = hooks();
-    all.extend(vpn::rules(&rules.servers));
+    all.extend(vpn::rules(&rules.servers, &rules.firewall));
     if !rules.hotspots.is_empty() {
-        all.extend(guests::rules(&rules.hotspots));
+        all.extend(guests::rules(&rules.hotspots, &rules.firewall));
     }
     let (total, sizes) = (all.len(), sets.each_ref().map(BTreeSet::len));
     let mark = |(place, rule): (usize, Rule)| {
         let mark = Mark { digest: digest.to_owned(), place, total, sizes };
         rule.family(Family::Inet).comment(&mark.to_string())
     };
-    let counters =
-        rules.servers.iter().flat_map(|s| [Counter::ServerNat(s.id), Counter::ServerInternal(s.id)]).collect();
+    let of_server = rules.servers.iter().flat_map(|s| [Counter::ServerNat(s.id), Counter::ServerInternal(s.id)]);
+    let counters = of_server.chain(rules.firewall.rules.iter().map(|rule| Counter::Rule(rule.id))).collect();
     Ok(Rendered {
         rules: all.into_iter().enumerate().map(mark).collect(),
         interfaces: sets.map(|names| names.into_iter().map(|name| interface(name, digest)).collect()),
@@ -133,5 +136,6 @@ fn hooks() -> Vec<Rule> {
         goto(to(rule(FORWARD), TUNNELS), vpn::IN),
         goto(to(rule(FORWARD), GUESTS), guests::IN),
         goto(from(rule(PREROUTING), GUESTS), guests::REDIRECT),
+        goto(to(rule(OUTPUT), TUNNELS), vpn::SELF),
     ]
 }

@@ -211,7 +211,7 @@ on_linux! {
             nat_to: Some([192, 0, 2, 10].into()),
             internal_traffic: n.is_multiple_of(2),
         };
-        let rules = SkeletonRules { wans: vec![wan()], servers: (256..256 + 1_000).map(server).collect(), hotspots: Vec::new() };
+        let rules = SkeletonRules { wans: vec![wan()], servers: (256..256 + 1_000).map(server).collect(), ..SkeletonRules::default() };
         let desired = Items::from_iter([Item::Skeleton(Skeleton::of(rules))]);
         let results = kernel.apply(&plan(&desired, &Items::default())).await;
         assert!(results.iter().all(Result::is_ok), "{results:?}");

@@ -109,7 +109,7 @@ fn skeleton(internal_traffic: bool) -> Item {
         internal_traffic,
     };
     let servers = vec![rules(1, "wg70", "10.70.0.0/16", Some("fd70::/64")), rules(2, "wg71", "10.71.0.0/24", None)];
-    Item::Skeleton(Skeleton::of(SkeletonRules { wans: vec![wan()], servers, hotspots: Vec::new() }))
+    Item::Skeleton(Skeleton::of(SkeletonRules { wans: vec![wan()], servers, ..SkeletonRules::default() }))
 }
 
 fn peer(n: i64) -> Item {

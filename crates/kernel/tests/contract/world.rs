@@ -52,7 +52,7 @@ pub fn skeleton(internal_traffic: bool) -> Item {
         nat_to: Some(Ipv4Addr::new(192, 0, 2, 10)),
         internal_traffic,
     };
-    Item::Skeleton(Skeleton::of(SkeletonRules { wans: vec![wan()], servers: vec![server], hotspots: Vec::new() }))
+    Item::Skeleton(Skeleton::of(SkeletonRules { wans: vec![wan()], servers: vec![server], ..SkeletonRules::default() }))
 }
 
 pub fn base() -> Vec<Item> {

@@ -5,7 +5,11 @@ use std::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sha2::{Digest as _, Sha256};
 
-use crate::{name::IfName, vpn_server::ServerId};
+use crate::{
+    firewall::{Firewall, Rule, Verdict},
+    name::IfName,
+    vpn_server::ServerId,
+};
 
 /// The chains and rules of our table: equal when their digests are. What was read from a kernel has no `rules`.
 #[derive(Debug, Clone)]
@@ -23,7 +27,7 @@ impl Eq for Skeleton {}
 
 impl Skeleton {
     /// Changes whenever the rendering of the same rules does, so that an upgrade renders them anew.
-    const RENDERING: u32 = 4;
+    const RENDERING: u32 = 5;
 
     /// A skeleton to be rendered.
     #[must_use]
@@ -61,6 +65,38 @@ pub struct SkeletonRules {
     pub servers: Vec<ServerRules>,
     /// Hotspots, in the order of their ids.
     pub hotspots: Vec<HotspotRules>,
+    /// The operator's own rules.
+    pub firewall: FirewallRules,
+}
+
+/// The operator's own rules, and what happens to what they do not decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirewallRules {
+    /// To the gateway itself.
+    pub input: Verdict,
+    /// Through it.
+    pub forward: Verdict,
+    /// From it.
+    pub output: Verdict,
+    /// Accounts reach each other across servers too.
+    pub across: bool,
+    /// In the order of evaluation.
+    pub rules: Vec<Rule>,
+}
+
+impl Default for FirewallRules {
+    fn default() -> Self {
+        Self::of(&Firewall::default())
+    }
+}
+
+impl FirewallRules {
+    /// What of the firewall the rules are rendered from.
+    #[must_use]
+    pub fn of(firewall: &Firewall) -> Self {
+        let Firewall { input, forward, output, internal_traffic, rules, .. } = firewall;
+        Self { input: *input, forward: *forward, output: *output, across: *internal_traffic, rules: rules.clone() }
+    }
 }
 
 /// The rules of one hotspot.

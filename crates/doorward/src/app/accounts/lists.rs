@@ -22,7 +22,7 @@ pub use crate::store::{AccountFilter, AccountLine, AccountSort, AccountState, Pa
 /// A list waits so long for a tunnel that has answered lately.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long an answer is good for that.
-const LATELY: Duration = Duration::from_secs(60);
+const LATELY: Duration = Duration::from_secs(600);
 
 /// What tunnels said last: lists do not wait for a loop that is busy with something long.
 #[derive(Default)]
@@ -148,7 +148,7 @@ impl App {
         line.ok_or(Error::AccountNotFound)
     }
 
-    /// What their tunnels say of these accounts now, or said within the last minute where the loop has something long in
+    /// What their tunnels say of these accounts now, or said within the last ten minutes where the loop has something long in
     /// hand; those that no tunnel has are left out.
     ///
     /// # Errors

@@ -102,22 +102,44 @@ pub struct WireguardVersions {
 impl WireguardVersions {
     /// Reads dpkg's list below `root`.
     pub(super) fn read(root: &Path) -> Self {
-        let status = fs::read(root.join("var/lib/dpkg/status")).unwrap_or_default();
-        let status = String::from_utf8_lossy(&status);
-        let mut versions = Self::default();
-        for paragraph in status.split("\n\n") {
-            let place = match field(paragraph, "Package") {
-                Some("wireguard") => &mut versions.wireguard,
-                Some("wireguard-dkms") => &mut versions.wireguard_dkms,
-                Some("wireguard-tools") => &mut versions.wireguard_tools,
-                Some(_) | None => continue,
-            };
-            if field(paragraph, "Status").is_some_and(|words| words.ends_with(" installed")) {
-                field(paragraph, "Version").unwrap_or_default().clone_into(place);
-            }
-        }
-        versions
+        let [wireguard, wireguard_dkms, wireguard_tools] =
+            versions(root, ["wireguard", "wireguard-dkms", "wireguard-tools"]);
+        Self { wireguard, wireguard_dkms, wireguard_tools }
     }
+}
+
+/// What the firewall is made with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the names are those of the packages")]
+pub struct FirewallVersions {
+    pub nftables: String,
+    pub iproute2: String,
+    /// The kernel forwards IPv4 now.
+    pub ip_forward: bool,
+}
+
+impl FirewallVersions {
+    /// Reads dpkg's list and the kernel's switch below `root`.
+    pub(super) fn read(root: &Path) -> Self {
+        let switch = fs::read_to_string(root.join("proc/sys/net/ipv4/ip_forward")).unwrap_or_default();
+        let [nftables, iproute2] = versions(root, ["nftables", "iproute2"]);
+        Self { nftables, iproute2, ip_forward: switch.trim() != "0" && !switch.is_empty() }
+    }
+}
+
+/// Versions of packages by dpkg's list; empty: not installed.
+fn versions<const N: usize>(root: &Path, packages: [&str; N]) -> [String; N] {
+    let status = fs::read(root.join("var/lib/dpkg/status")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let mut found = packages.map(|_| String::new());
+    for paragraph in status.split("\n\n") {
+        let name = field(paragraph, "Package");
+        let Some(place) = packages.iter().position(|package| name == Some(package)) else { continue };
+        if field(paragraph, "Status").is_some_and(|words| words.ends_with(" installed")) {
+            field(paragraph, "Version").unwrap_or_default().clone_into(&mut found[place]);
+        }
+    }
+    found
 }
 
 fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {

@@ -1,6 +1,7 @@
 //! The operations of the VPN API (section 3), in the order of its table.
 
 mod account;
+mod firewall;
 mod otl;
 mod port_forward;
 mod system;
@@ -16,6 +17,7 @@ pub(super) fn operations() -> Vec<Operation> {
         wireguard::operations(),
         port_forward::operations(),
         account::operations(),
+        firewall::operations(),
         otl::operations(),
     ]
     .into_iter()
@@ -28,6 +30,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("Account", account::account()),
         ("Day", account::day()),
+        ("FilterRule", firewall::rule()),
         ("Online", wireguard::online()),
         ("PortForward", port_forward::rule()),
         ("Server", wireguard::server()),

@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 
+use doorward_policy::firewall::Refused;
+
 use super::invalid;
 use crate::{
     app::{Error, hotspots::HotspotError},
@@ -120,6 +122,15 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::ForwardIsListenPort => "error-vpn-forward-is-listen-port",
         Error::Peer => "error-vpn-peer",
         Error::ForwardNotFound => "error-vpn-forward-not-found",
+        Error::Firewall(Refused::Name) => "error-firewall-name",
+        Error::Firewall(Refused::NameTaken) => "error-firewall-name-taken",
+        Error::Firewall(Refused::Missing) => "error-firewall-missing",
+        Error::Firewall(Refused::Families) => "error-firewall-families",
+        Error::Firewall(Refused::Ports) => "error-firewall-ports",
+        Error::Firewall(Refused::Full) => "error-firewall-full",
+        Error::RuleDestination => "error-firewall-destination",
+        Error::RuleSource => "error-firewall-source",
+        Error::RuleSourcePort | Error::RuleDestinationPort => "error-firewall-port",
         Error::LinkNotFound => "error-vpn-link-not-found",
         Error::LinkUses => "error-vpn-link-uses",
         Error::LinkDays => "error-vpn-link-days",
@@ -131,6 +142,11 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::TestRecipient => "error-test-recipient",
         // No form of the panel can be refused for these, or they bring words of their own.
         Error::ServerAmbiguous
+        | Error::FirewallPolicy(_)
+        | Error::RuleChain
+        | Error::RuleAction
+        | Error::RuleProtocol
+        | Error::SystemRule
         | Error::AccountStatus
         | Error::Boolean(_)
         | Error::ProtocolInPath

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use doorward_policy::{guest::Way, item::HotspotRules};
+use doorward_policy::{
+    guest::Way,
+    item::{FirewallRules, HotspotRules},
+};
 use ipnet::IpNet;
 use nlink::netlink::nftables::{
     CmpOp, CtDirection, CtState, DynsetExpr, DynsetOp, Expr, IcmpxCode, LimitExpr, LimitUnit, NatStatement,
@@ -11,7 +14,7 @@ use nlink::netlink::nftables::{
 
 use super::{
     super::members::{Member, Version},
-    GUESTS, POSTROUTING, TUNNELS, WANS,
+    GUESTS, POSTROUTING, TUNNELS, WANS, firewall,
     words::{
         End, ICMP_ECHO_REQUEST, ICMPV6_ECHO_REQUEST, classify, count, from_device, from_mac, goto, jump, not_from,
         not_to, note_stray, of_version, over_quota, quota, rule, to,
@@ -35,9 +38,11 @@ const ANSWERS: &str = "guest_answers";
 const LAN_ANSWERS: &str = "guest_lan_answers";
 const DOWN: &str = "guest_down";
 const REJECT: &str = "guest_reject";
+/// The operator's own rules.
+const RULES: &str = "guest_rules";
 
-pub(super) const CHAINS: [&str; 12] =
-    [HOST, OUT, IN, REDIRECT, ALLOWED, ONLINE, CAPTIVE, REACH, ANSWERS, LAN_ANSWERS, DOWN, REJECT];
+pub(super) const CHAINS: [&str; 13] =
+    [HOST, OUT, IN, REDIRECT, ALLOWED, ONLINE, CAPTIVE, REACH, ANSWERS, LAN_ANSWERS, DOWN, REJECT, RULES];
 
 const VERSIONS: [Version; 2] = [Version::V4, Version::V6];
 
@@ -75,9 +80,10 @@ const NTP_ALL_BURST: u32 = 400;
 const RELATED_PER_SECOND: u64 = 20;
 const RELATED_BURST: u32 = 40;
 
-pub(super) fn rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
+pub(super) fn rules(hotspots: &[HotspotRules], firewall: &FirewallRules) -> Vec<Rule> {
     let mut all = redirect_rules(hotspots);
     all.extend(host_rules(hotspots));
+    all.extend(firewall::through_or_return(RULES, firewall));
     all.extend(out_rules());
     all.extend(online_rules());
     all.extend(allowed_rules(hotspots));
@@ -176,6 +182,7 @@ fn host_rules(hotspots: &[HotspotRules]) -> Vec<Rule> {
 fn out_rules() -> Vec<Rule> {
     vec![
         from_mac(rule(OUT), Member::Blocked).drop(),
+        jump(rule(OUT), RULES),
         goto(from_mac(rule(OUT), Member::Allowed), ALLOWED),
         goto(from_device(rule(OUT), Version::V4), ONLINE),
         goto(from_device(rule(OUT), Version::V6), ONLINE),

@@ -1,13 +1,16 @@
 //! VPN servers and their accounts.
 
-use doorward_policy::item::{Counter, ServerRules};
+use doorward_policy::{
+    firewall::{Chain, Verdict},
+    item::{Counter, FirewallRules, ServerRules},
+};
 use nlink::netlink::nftables::{
     CmpOp, CtDirection, CtState, CtStatus, Expr, LookupExpr, MetaKey, PayloadBase, RawExpr, Register, Rule,
 };
 
 use super::{
     super::members::{Member, attribute},
-    POSTROUTING, PREROUTING, TUNNELS, WANS,
+    POSTROUTING, PREROUTING, TUNNELS, WANS, firewall,
     words::{
         End, ICMP_ECHO_REQUEST, ICMPV6_ECHO_REQUEST, NFPROTO_IPV4, classify, count, goto, not_from, not_to,
         only_granted, quota, rule, to,
@@ -21,39 +24,62 @@ pub(super) const HOST: &str = "vpn_host";
 pub(super) const OUT: &str = "vpn_out";
 /// From outside to accounts.
 pub(super) const IN: &str = "vpn_in";
+/// From the gateway itself to accounts.
+pub(super) const SELF: &str = "vpn_self";
 const INTERNAL: &str = "vpn_internal";
+const OUT_OPEN: &str = "vpn_out_open";
 const IN_OPEN: &str = "vpn_in_open";
 
-pub(super) const CHAINS: [&str; 5] = [HOST, OUT, INTERNAL, IN, IN_OPEN];
+pub(super) const CHAINS: [&str; 7] = [HOST, OUT, OUT_OPEN, INTERNAL, IN, IN_OPEN, SELF];
 
-pub(super) fn rules(servers: &[ServerRules]) -> Vec<Rule> {
-    let mut all = host_rules();
-    all.extend(out_rules(servers));
+pub(super) fn rules(servers: &[ServerRules], own: &FirewallRules) -> Vec<Rule> {
+    let mut all = host_rules(own);
+    all.extend(out_rules(servers, own));
     all.extend(internal_rules());
-    all.extend(in_rules());
+    all.extend(in_rules(own));
+    all.extend(self_rules(own));
     all.extend(nat_rules(servers));
     all
 }
 
-/// VPN to the gateway itself: pings, and answers to what the gateway asked.
-fn host_rules() -> Vec<Rule> {
+/// VPN to the gateway itself: what the operator's rules say, pings, and answers to what the gateway asked.
+fn host_rules(own: &FirewallRules) -> Vec<Rule> {
     let echo6 = rule(HOST).match_icmpv6_type(ICMPV6_ECHO_REQUEST);
     let mut rules = only_granted(HOST, End::Source);
-    rules.extend([
-        rule(HOST)
-            .match_ct_direction(CtDirection::Reply)
-            .match_ct_state(CtState::ESTABLISHED | CtState::RELATED)
-            .accept(),
-        rule(HOST).match_icmp_type(ICMP_ECHO_REQUEST).accept(),
-        echo6.accept(),
-        rule(HOST).drop(),
-    ]);
+    rules.extend(firewall::rules(HOST, Chain::Input, own, Rule::accept));
+    rules.push(answers(HOST).accept());
+    if own.input == Verdict::Drop {
+        rules.push(rule(HOST).drop());
+    }
+    rules.extend([rule(HOST).match_icmp_type(ICMP_ECHO_REQUEST).accept(), echo6.accept(), rule(HOST).drop()]);
+    rules
+}
+
+/// Answers within connections that began the other way.
+fn answers(chain: &str) -> Rule {
+    rule(chain).match_ct_direction(CtDirection::Reply).match_ct_state(CtState::ESTABLISHED | CtState::RELATED)
+}
+
+/// From the gateway itself to accounts.
+fn self_rules(own: &FirewallRules) -> Vec<Rule> {
+    let mut rules = firewall::rules(SELF, Chain::Output, own, Rule::accept);
+    if own.output == Verdict::Drop {
+        rules.push(rule(SELF).match_ct_direction(CtDirection::Original).drop());
+    }
     rules
 }
 
 /// From the VPN outwards.
-fn out_rules(servers: &[ServerRules]) -> Vec<Rule> {
+fn out_rules(servers: &[ServerRules], own: &FirewallRules) -> Vec<Rule> {
     let mut rules = only_granted(OUT, End::Source);
+    rules.extend(firewall::rules(OUT, Chain::Forward, own, |rule| goto(rule, OUT_OPEN)));
+    if firewall::accepts(own) {
+        // Answers to what a rule let in from where accounts do not reach by themselves.
+        rules.push(goto(answers(OUT), OUT_OPEN));
+    }
+    if own.forward == Verdict::Drop {
+        rules.push(rule(OUT).match_ct_direction(CtDirection::Original).drop());
+    }
     for server in servers {
         let name = server.interface.as_str();
         let inside = rule(OUT)
@@ -62,12 +88,15 @@ fn out_rules(servers: &[ServerRules]) -> Vec<Rule> {
             .counter_named(&names::counter(Counter::ServerInternal(server.id)));
         rules.push(if server.internal_traffic { goto(inside, INTERNAL) } else { inside.drop() });
     }
-    rules.push(to(rule(OUT), TUNNELS).drop());
+    let across = to(rule(OUT), TUNNELS);
+    rules.push(if own.across { goto(across, INTERNAL) } else { across.drop() });
     rules.push(not_to(rule(OUT), WANS).drop());
-    rules.extend(quota(OUT, End::Source));
-    rules.extend(count(OUT, End::Source));
-    rules.extend(classify(OUT, End::Source));
-    rules.push(rule(OUT).accept());
+    rules.push(goto(rule(OUT), OUT_OPEN));
+    rules.push(goto(to(rule(OUT_OPEN), TUNNELS), INTERNAL));
+    rules.extend(quota(OUT_OPEN, End::Source));
+    rules.extend(count(OUT_OPEN, End::Source));
+    rules.extend(classify(OUT_OPEN, End::Source));
+    rules.push(rule(OUT_OPEN).accept());
     rules
 }
 
@@ -83,10 +112,14 @@ fn internal_rules() -> Vec<Rule> {
     rules
 }
 
-/// From outside into the VPN: answers, and port forwardings.
-fn in_rules() -> Vec<Rule> {
-    let mut rules = vec![not_from(rule(IN), WANS).drop()];
-    rules.extend(only_granted(IN, End::Destination));
+/// From outside into the VPN: what the operator's rules say, answers, and port forwardings.
+fn in_rules(own: &FirewallRules) -> Vec<Rule> {
+    let mut rules = only_granted(IN, End::Destination);
+    rules.extend(firewall::rules(IN, Chain::Forward, own, |rule| goto(rule, IN_OPEN)));
+    if firewall::accepts(own) {
+        rules.push(goto(answers(IN), IN_OPEN));
+    }
+    rules.push(not_from(rule(IN), WANS).drop());
     rules.push(goto(rule(IN).match_ct_state(CtState::ESTABLISHED | CtState::RELATED), IN_OPEN));
     rules.push(goto(rule(IN).match_ct_status(CtStatus::DST_NAT), IN_OPEN));
     rules.push(rule(IN).drop());

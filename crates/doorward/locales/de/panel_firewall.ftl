@@ -1,0 +1,9 @@
+error-firewall-name = Namen von Regeln haben 1 bis 64 Buchstaben (ohne Umlaute), Ziffern und Unterstriche und beginnen nicht mit system_.
+error-firewall-name-taken = Eine andere Regel heißt so.
+error-firewall-missing = Diese Regel gibt es nicht mehr, oder es ist nichts anzuwenden, zu bestätigen oder zurückzunehmen.
+error-firewall-families = Quelle und Ziel müssen dieselbe IP-Version haben.
+error-firewall-ports = Ports gehören zu TCP, UDP oder jedem Protokoll, nicht zu ICMP.
+error-firewall-full = Ein Gateway hat höchstens 200 Regeln. Löschen Sie zuerst eine.
+error-firewall-destination = Das Ziel ist ein Netz wie 10.0.1.0/24 oder 2001:db8::/64, oder leer.
+error-firewall-source = Die Quelle ist ein Netz wie 10.0.1.0/24 oder 2001:db8::/64, oder leer.
+error-firewall-port = Ports sind Zahlen von 0 (alle) bis 65535.

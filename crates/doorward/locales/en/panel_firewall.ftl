@@ -1,0 +1,9 @@
+error-firewall-name = Names of rules have 1 to 64 letters (without accents), digits and underscores, and do not begin with system_.
+error-firewall-name-taken = Another rule has that name.
+error-firewall-missing = There is no such rule any more, or nothing to apply, confirm or take back.
+error-firewall-families = Source and destination must be of the same IP version.
+error-firewall-ports = Ports go with TCP, UDP or any protocol, not with ICMP.
+error-firewall-full = A gateway has at most 200 rules. Delete one first.
+error-firewall-destination = The destination is a network such as 10.0.1.0/24 or 2001:db8::/64, or empty.
+error-firewall-source = The source is a network such as 10.0.1.0/24 or 2001:db8::/64, or empty.
+error-firewall-port = Ports are numbers from 0 (any) to 65535.

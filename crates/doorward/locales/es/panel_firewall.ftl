@@ -1,0 +1,9 @@
+error-firewall-name = Los nombres de las reglas tienen de 1 a 64 letras (sin acentos), cifras y guiones bajos, y no empiezan por system_.
+error-firewall-name-taken = Otra regla tiene ese nombre.
+error-firewall-missing = Esa regla ya no existe, o no hay nada que aplicar, confirmar o deshacer.
+error-firewall-families = El origen y el destino deben ser de la misma versión de IP.
+error-firewall-ports = Los puertos van con TCP, UDP o cualquier protocolo, no con ICMP.
+error-firewall-full = Una pasarela tiene como máximo 200 reglas. Elimine una primero.
+error-firewall-destination = El destino es una red como 10.0.1.0/24 o 2001:db8::/64, o queda vacío.
+error-firewall-source = El origen es una red como 10.0.1.0/24 o 2001:db8::/64, o queda vacío.
+error-firewall-port = Los puertos son números de 0 (cualquiera) a 65535.

@@ -1,0 +1,9 @@
+error-firewall-name = Les noms des règles ont de 1 à 64 lettres (sans accents), chiffres et tirets bas, et ne commencent pas par system_.
+error-firewall-name-taken = Une autre règle porte ce nom.
+error-firewall-missing = Cette règle n’existe plus, ou il n’y a rien à appliquer, à confirmer ou à reprendre.
+error-firewall-families = La source et la destination doivent être de la même version d’IP.
+error-firewall-ports = Les ports vont avec TCP, UDP ou tout protocole, pas avec ICMP.
+error-firewall-full = Une passerelle a au plus 200 règles. Supprimez-en une d’abord.
+error-firewall-destination = La destination est un réseau comme 10.0.1.0/24 ou 2001:db8::/64, ou vide.
+error-firewall-source = La source est un réseau comme 10.0.1.0/24 ou 2001:db8::/64, ou vide.
+error-firewall-port = Les ports sont des nombres de 0 (tous) à 65535.

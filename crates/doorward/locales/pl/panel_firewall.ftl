@@ -1,0 +1,9 @@
+error-firewall-name = Nazwy reguł mają od 1 do 64 liter (bez znaków diakrytycznych), cyfr i podkreśleń i nie zaczynają się od system_.
+error-firewall-name-taken = Inna reguła ma tę nazwę.
+error-firewall-missing = Tej reguły już nie ma albo nie ma czego zastosować, potwierdzić ani cofnąć.
+error-firewall-families = Źródło i cel muszą mieć tę samą wersję IP.
+error-firewall-ports = Porty podaje się dla TCP, UDP lub dowolnego protokołu, nie dla ICMP.
+error-firewall-full = Brama ma najwyżej 200 reguł. Najpierw usuń którąś.
+error-firewall-destination = Cel to sieć taka jak 10.0.1.0/24 lub 2001:db8::/64 albo puste pole.
+error-firewall-source = Źródło to sieć taka jak 10.0.1.0/24 lub 2001:db8::/64 albo puste pole.
+error-firewall-port = Porty to liczby od 0 (dowolny) do 65535.
