@@ -202,6 +202,17 @@ const steps = {
     return { made, listed, stranger, deleted, resident: credentials.map(({ isResidentCredential }) => isResidentCredential) };
   },
 
+  /** A rule that drops everything is applied, and nobody confirms it. */
+  async firewall(page, { name }) {
+    await page.goto(`${url}/firewall`);
+    await page.fill("#name", name);
+    await page.selectOption("#action", "DROP");
+    await page.click("form[action='/firewall/rules'] .card-footer button");
+    await page.click("form[action='/firewall/apply'] button");
+    await page.waitForSelector("form[action='/firewall/confirm'] button");
+    return { text: await page.locator("main .alert-warning").textContent() };
+  },
+
   /** Each page, narrow and wide, in light and dark colours: looked at by axe, and kept as pictures. */
   async look(page, { paths, pictures, whole }) {
     return look(page, url, paths, pictures, whole);

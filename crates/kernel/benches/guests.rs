@@ -222,7 +222,10 @@ fn items_of(grant: &Grant) -> Vec<Item> {
 /// Brings the kernel to so many guests.
 async fn bring(linux: &mut Linux, applied: &mut Items, guests: u32) {
     let hotspot = hotspot();
-    let mut wanted: Items = desired::base([], [&hotspot], &Firewall::default(), &environment()).into_iter().collect();
+    let mut wanted: Items =
+        desired::base([], [&hotspot], &doorward_policy::firewall::Firewall::default(), &environment())
+            .into_iter()
+            .collect();
     desired::hotspot(&hotspot).into_iter().for_each(|item| wanted.put(item));
     (0..guests).flat_map(|n| items_of(&guest(n))).for_each(|item| wanted.put(item));
     for slice in plan(&wanted, applied).chunks(1_000) {

@@ -168,7 +168,7 @@ fn a_hotspot_needs_its_network_and_room_for_neighbours() {
     let one = hotspot(1);
     let wans = vec!["eth0".parse().unwrap()];
     let environment = Environment { advertised: BTreeSet::new(), wans, zone: TimeZone::UTC };
-    let base = desired::base([], [&one], &Firewall::default(), &environment);
+    let base = desired::base([], [&one], &doorward_policy::firewall::Firewall::default(), &environment);
     let has = |key| base.iter().any(|item| item.key() == key);
     assert!(has(Key::Sysctl(SysctlKey::ForwardV4)) && has(Key::Sysctl(SysctlKey::ForwardV6)));
     assert!(has(Key::Root("eth0".parse().unwrap())));
@@ -192,7 +192,9 @@ fn a_hotspot_needs_its_network_and_room_for_neighbours() {
     );
     let open = Hotspot { isolated: false, address_ipv6: None, ..one.clone() };
     assert!(!desired::hotspot(&open).contains(&Item::Isolated(one.interface)));
-    let skeleton = |hotspot: &Hotspot| desired::base([], [hotspot], &Firewall::default(), &environment).swap_remove(0);
+    let skeleton = |hotspot: &Hotspot| {
+        desired::base([], [hotspot], &doorward_policy::firewall::Firewall::default(), &environment).swap_remove(0)
+    };
     assert_eq!(skeleton(&one), skeleton(&Hotspot { allowed: Vec::new(), blocked: Vec::new(), ..one.clone() }));
     for other in [open, Hotspot { portal_tls: true, ..one.clone() }, Hotspot { nat_ipv6: false, ..one.clone() }] {
         assert_ne!(skeleton(&one), skeleton(&other));

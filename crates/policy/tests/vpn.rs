@@ -160,7 +160,7 @@ fn both_families_share_what_belongs_to_the_account() {
 
 #[test]
 fn a_gateway_without_servers_leaves_the_host_alone() {
-    let items = desired::base([], [], &Firewall::default(), &environment());
+    let items = desired::base([], [], &doorward_policy::firewall::Firewall::default(), &environment());
     assert!(matches!(items.as_slice(), [Item::Skeleton(_)]));
 }
 
@@ -183,7 +183,7 @@ fn a_tunnel_gets_what_a_kernel_can_hold() {
 #[test]
 fn the_skeleton_changes_with_what_it_is_rendered_from() {
     let skeleton = |server: &VpnServer| {
-        let items = desired::base([server], [], &Firewall::default(), &environment());
+        let items = desired::base([server], [], &doorward_policy::firewall::Firewall::default(), &environment());
         items.into_iter().find(|item| item.key() == Key::Skeleton).unwrap()
     };
     assert_eq!(skeleton(&server()), skeleton(&VpnServer { keep_alive: 25, mtu: 1400, ..server() }));

@@ -7,3 +7,54 @@ error-firewall-full = Brama ma najwyżej 200 reguł. Najpierw usuń którąś.
 error-firewall-destination = Cel to sieć taka jak 10.0.1.0/24 lub 2001:db8::/64 albo puste pole.
 error-firewall-source = Źródło to sieć taka jak 10.0.1.0/24 lub 2001:db8::/64 albo puste pole.
 error-firewall-port = Porty to liczby od 0 (dowolny) do 65535.
+menu-firewall = Zapora
+firewall-confirm-title = Zmiana działa. Czy nadal masz dostęp do wszystkiego?
+firewall-confirm-left = { $n ->
+    [one] Bez potwierdzenia poprzednie reguły wrócą za { $text } sekundę.
+    [few] Bez potwierdzenia poprzednie reguły wrócą za { $text } sekundy.
+    [many] Bez potwierdzenia poprzednie reguły wrócą za { $text } sekund.
+   *[other] Bez potwierdzenia poprzednie reguły wrócą za { $text } sekundy.
+}
+firewall-confirm = Zachowaj zmianę
+firewall-back = Cofnij
+firewall-draft = Czeka szkic.
+firewall-draft-lead = Nie działa, dopóki nie zostanie zastosowany. Potem masz 45 sekund na potwierdzenie.
+firewall-apply = Zastosuj
+firewall-discard = Odrzuć
+firewall-discard-confirm = Odrzucić szkic?
+firewall-lead = Reguły dotyczą ruchu kont VPN; odrzucające reguły łańcucha FORWARD także gości. Decyduje pierwsza pasująca reguła. Własny ruch maszyny i panel pozostają nietknięte. Programy widzą i zmieniają te same reguły przez API.
+firewall-rules = Reguły
+firewall-empty = Nie ma reguł. Decydują tylko ustawienia serwerów i hotspotów.
+firewall-name = Nazwa
+firewall-chain = Łańcuch
+firewall-action = Działanie
+firewall-protocol = Protokół
+firewall-source = Źródło
+firewall-destination = Cel
+firewall-source-port = Port źródłowy
+firewall-destination-port = Port docelowy
+firewall-packets = Pakiety
+firewall-bytes = Bajty
+firewall-do = Czynności
+firewall-gone = usunięta w szkicu
+firewall-new = nowa w szkicu
+firewall-up = Przesuń { $name } w górę
+firewall-down = Przesuń { $name } w dół
+firewall-delete = Usuń { $name }
+firewall-add = Dodaj regułę
+firewall-hint = Puste: dowolne miejsce i port. ACCEPT w łańcuchu FORWARD otwiera drogę do sieci LAN lub innych serwerów, a w łańcuchu INPUT do samej bramy.
+firewall-top = Przed wszystkimi innymi
+firewall-stage = Dodaj do szkicu
+firewall-policies = Zasady
+firewall-policies-lead = Co dzieje się z pakietami, o których nie decyduje żadna reguła. DROP przepuszcza odpowiedzi.
+firewall-forward = Od kont na zewnątrz (FORWARD)
+firewall-input = Od kont do bramy (INPUT)
+firewall-output = Od bramy do kont (OUTPUT)
+firewall-internal = Konta widzą się wszędzie
+firewall-ip-forward = Jądro przekazuje pakiety
+firewall-order = Kolejność reguł
+firewall-staged = Szkic został zmieniony.
+firewall-applied = Zmiana działa. Potwierdź ją.
+firewall-discarded = Szkic odrzucono.
+firewall-confirmed = Zmiana zostaje.
+firewall-taken-back = Poprzednie reguły wróciły; to, co zastosowano, jest znów szkicem.

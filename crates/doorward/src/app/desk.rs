@@ -20,6 +20,7 @@ pub enum Module {
     Guests,
     Logins,
     Live,
+    Firewall,
     Links,
     Operators,
     Audit,
@@ -43,7 +44,7 @@ pub enum Operation {
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Dashboard,
         Self::Servers,
         Self::Accounts,
@@ -52,6 +53,7 @@ impl Module {
         Self::Guests,
         Self::Logins,
         Self::Live,
+        Self::Firewall,
         Self::Links,
         Self::Operators,
         Self::Audit,
@@ -73,6 +75,7 @@ impl Module {
             Self::Guests => "guests",
             Self::Logins => "logins",
             Self::Live => "live",
+            Self::Firewall => "firewall",
             Self::Links => "links",
             Self::Operators => "operators",
             Self::Audit => "audit",

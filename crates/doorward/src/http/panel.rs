@@ -14,6 +14,7 @@ mod dashboard;
 mod drafts;
 mod errors;
 mod events;
+mod firewall;
 mod form;
 mod guard;
 mod hotspots;
@@ -76,7 +77,7 @@ fn declare(routes: Routes) -> Routes {
     let routes = people::routes(routes);
     let routes = logins::routes(routes);
     let routes = live::routes(routes);
-    let routes = links::routes(routes);
+    let routes = links::routes(firewall::routes(routes));
     let routes = operators::routes(routes);
     let routes = audit::routes(routes);
     let routes = api_hashes::routes(routes);

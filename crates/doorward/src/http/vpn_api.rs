@@ -24,7 +24,7 @@ mod otl;
 mod port_forward;
 mod system;
 mod tc;
-pub(super) mod values;
+pub(in crate::http) mod values;
 mod wireguard;
 pub(super) mod wireguard_live;
 

@@ -12,10 +12,13 @@ use instant_acme::{
     Account, AccountBuilder, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus,
     RetryPolicy,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::CertifiedKey,
+};
 use tokio::{sync::watch, time::timeout};
 
-use super::{Described, Error, Served, certified, describe_file, load, write_private};
+use super::{Described, Error, Served, describe_file, load, write_private};
 use crate::clock::now_ms;
 
 /// Where certificates are asked for.
@@ -57,7 +60,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3600);
 enum Failed {
     #[error("the authority: {0}")]
     Authority(#[from] instant_acme::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Files(#[from] Error),
     #[error("{0}")]
     Made(#[from] rcgen::Error),
@@ -78,7 +81,7 @@ pub async fn keep(options: Options, served: Arc<Served>, state: watch::Sender<St
         state.send_modify(|state| state.certificate = Some(described));
     }
     loop {
-        let due = state.borrow().certificate.as_ref().map_or(0, |kept| renewal_ms(kept));
+        let due = state.borrow().certificate.as_ref().map_or(0, renewal_ms);
         state.send_modify(|state| state.next_ms = due.max(now_ms()));
         sleep_until(due).await;
         let attempt = timeout(ATTEMPT, obtain(&options, &served)).await.unwrap_or(Err(Failed::Late));
@@ -90,7 +93,11 @@ pub async fn keep(options: Options, served: Arc<Served>, state: watch::Sender<St
                 wait = FIRST_WAIT;
             }
             Err(error) => {
-                tracing::warn!(error = %error, wait_s = wait.as_secs(), "no certificate from the authority");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    wait_s = wait.as_secs(),
+                    "no certificate from the authority"
+                );
                 let next_ms = now_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
                 state.send_modify(|state| (state.error, state.next_ms) = (error.to_string(), next_ms));
                 tokio::time::sleep(wait).await;
@@ -101,7 +108,8 @@ pub async fn keep(options: Options, served: Arc<Served>, state: watch::Sender<St
 }
 
 /// The certificate that is kept, if it is for these names.
-pub fn kept(options: &Options) -> Option<(rustls::sign::CertifiedKey, Described)> {
+#[must_use]
+pub fn kept(options: &Options) -> Option<(CertifiedKey, Described)> {
     let path = options.certificate();
     let described = describe_file(&path, false).ok()?;
     let for_all = options.names.iter().all(|name| described.names.iter().any(|found| found.eq_ignore_ascii_case(name)));
@@ -173,13 +181,15 @@ async fn obtain(options: &Options, served: &Served) -> Result<Described, Failed>
 }
 
 /// What the authority is shown (RFC 8737, section 3).
-fn proof(name: &str, digest: &[u8]) -> Result<rustls::sign::CertifiedKey, Failed> {
+fn proof(name: &str, digest: &[u8]) -> Result<CertifiedKey, Failed> {
     let mut parameters = rcgen::CertificateParams::new([name.to_owned()])?;
     parameters.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(digest)];
     let pair = rcgen::KeyPair::generate()?;
     let made: CertificateDer<'static> = parameters.self_signed(&pair)?.der().clone();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pair.serialize_der()));
-    Ok(certified(vec![made], key)?)
+    // Not judged as one to serve with: its extension is critical, and for the authority's eyes alone.
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(Error::Unusable)?;
+    Ok(CertifiedKey::new(vec![made], key))
 }
 
 /// The account that is kept, or a new one.

@@ -35,6 +35,7 @@ mod otl_log;
 mod own_parts;
 mod panel;
 mod panel_api;
+mod panel_firewall;
 mod panel_guests;
 mod panel_hotspots;
 mod panel_settings;

@@ -148,11 +148,6 @@ async fn what_comes_later_is_not_found(database: Database) {
     gateway.server_and_account().await;
     for path in [
         "/account/peer_1/ikev2_profile",
-        "/firewall/info",
-        "/firewall/conf",
-        "/firewall/rules/filter",
-        "/firewall/rules/nat",
-        "/firewall/rules/mangle",
         "/dns",
         "/otl/config_ikev2",
         "/traffic_logging",

@@ -5,6 +5,7 @@ mod acme;
 mod api;
 mod client;
 mod drift;
+mod firewall;
 mod flow;
 mod gateway;
 mod guest;

@@ -110,6 +110,33 @@ fn from_the_first_start_to_a_guest_thrown_out() {
     roles(&browser);
 }
 
+/// A rule that cuts everybody off is gone again after 45 s, because nobody could confirm it.
+#[test]
+fn a_firewall_change_that_nobody_confirms_is_taken_back() {
+    let mut lab = HotspotLab::new();
+    let browser = Browser::new(&lab.world.lan);
+    let log = lab.gateway.log();
+    let token = log.split("token=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a setup token in the log");
+    browser.step("setup", &json!({ "token": token }));
+    let made = browser.step("account", &json!({ "external": GATEWAY }));
+    let mut client = lab.world.client();
+    client.up(text(&made["config"]));
+    client.reaches(SERVER, RECONNECT_WITHIN);
+
+    let applied = browser.step("firewall", &json!({ "name": "nothing_passes" }));
+    assert!(text(&applied["text"]).contains("Can you still reach everything?"), "{applied}");
+    let cut = std::time::Instant::now();
+    assert!(!client.ping(SERVER), "the rule is in effect");
+    // The browser took its time after the change; the change itself lasts 45 s.
+    eventually("what was before is back", TAKEN_BACK_WITHIN, || client.ping(SERVER));
+    assert!(cut.elapsed() > TAKEN_BACK_WITHIN - TAKEN_BACK_SLACK * 2, "it was in effect for long enough");
+    assert!(lab.gateway.log().contains("nobody confirmed the firewall's change"));
+}
+
+/// 45 s, and the pings' own waits.
+const TAKEN_BACK_WITHIN: std::time::Duration = std::time::Duration::from_secs(45 + 10);
+const TAKEN_BACK_SLACK: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Each role sees its part of the menu, and gets no other by address either.
 fn roles(browser: &Browser) {
     const PATHS: [&str; 15] = [
@@ -217,6 +244,7 @@ fn every_page_can_be_read_by_everybody() {
         "/live?show=hosts",
         "/links",
         "/links/look",
+        "/firewall",
         "/operators",
         "/operators/+new",
         "/operators/desk",

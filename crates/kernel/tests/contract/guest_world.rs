@@ -99,7 +99,8 @@ pub fn items_of(grant: &Grant, hotspot: &Hotspot) -> Vec<Item> {
 
 /// The gateway with one hotspot and these grants.
 pub fn guest_world<'a>(hotspot: &Hotspot, grants: impl IntoIterator<Item = &'a Grant>) -> Items {
-    let base =
-        desired::base([], [hotspot], &Firewall::default(), &environment()).into_iter().chain(desired::hotspot(hotspot));
+    let base = desired::base([], [hotspot], &doorward_policy::firewall::Firewall::default(), &environment())
+        .into_iter()
+        .chain(desired::hotspot(hotspot));
     base.chain(grants.into_iter().flat_map(|grant| items_of(grant, hotspot))).collect()
 }

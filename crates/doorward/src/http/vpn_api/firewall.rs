@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 
 use axum::extract::Request;
 use doorward_policy::firewall::{Chain, Place, Rule, RuleProtocol, Verdict};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::Ipv4Net;
 use serde::Serialize;
 
 use super::{
     Answer, Named, Operations,
-    values::{boolean, ipv4_net, ipv6_net, number, parsed},
+    values::{boolean, chain, net, number, parsed, rule_protocol, verdict},
 };
 use crate::{
     app::{
@@ -142,7 +142,7 @@ pub(super) struct NatResponse {
 }
 
 pub(super) async fn list_nat(Operations(app): Operations) -> Answer<Vec<NatResponse>> {
-    let servers = app.list_servers().await?.into_iter().map(|(_, server)| server).filter(|server| !server.disable_nat);
+    let servers = app.list_servers().await?.into_values().filter(|server| !server.disable_nat);
     let row = |server: doorward_policy::vpn_server::VpnServer| NatResponse {
         action: "SNAT",
         chain: "POSTROUTING",
@@ -192,42 +192,10 @@ async fn read_wish(request: Request) -> Result<RuleWish, Refusal> {
         name: sent.given("name", parsed),
         chain: sent.given("chain", chain),
         action: sent.given("action", verdict),
-        protocol: sent.given("protocol", protocol),
+        protocol: sent.given("protocol", rule_protocol),
         source: sent.given("s_ip", net),
         destination: sent.given("d_ip", net),
         source_port: sent.given("s_port", number),
         destination_port: sent.given("d_port", number),
     })
-}
-
-/// Either family; host bits stay.
-fn net(text: &str) -> Option<IpNet> {
-    ipv4_net(text).map(IpNet::V4).or_else(|| ipv6_net(text).map(IpNet::V6))
-}
-
-fn verdict(text: &str) -> Option<Verdict> {
-    match text {
-        "ACCEPT" => Some(Verdict::Accept),
-        "DROP" => Some(Verdict::Drop),
-        _ => None,
-    }
-}
-
-fn chain(text: &str) -> Option<Chain> {
-    match text {
-        "INPUT" => Some(Chain::Input),
-        "FORWARD" => Some(Chain::Forward),
-        "OUTPUT" => Some(Chain::Output),
-        _ => None,
-    }
-}
-
-fn protocol(text: &str) -> Option<RuleProtocol> {
-    match text {
-        "TCP" => Some(RuleProtocol::Tcp),
-        "UDP" => Some(RuleProtocol::Udp),
-        "ICMP" => Some(RuleProtocol::Icmp),
-        "ANY" => Some(RuleProtocol::Any),
-        _ => None,
-    }
 }

@@ -6,7 +6,11 @@ use std::{
     str::FromStr,
 };
 
-use doorward_policy::{limits::Mbit, name::IfName};
+use doorward_policy::{
+    firewall::{Chain, RuleProtocol, Verdict},
+    limits::Mbit,
+    name::IfName,
+};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 
@@ -93,6 +97,38 @@ pub(in crate::http) fn endpoint(text: &str) -> Option<String> {
     let last_is_number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     let domain = text.len() <= 253 && text.split('.').all(label) && !last_is_number;
     (text.is_empty() || text.parse::<IpAddr>().is_ok() || domain).then(|| text.to_owned())
+}
+
+/// Either family; host bits stay.
+pub(in crate::http) fn net(text: &str) -> Option<IpNet> {
+    ipv4_net(text).map(IpNet::V4).or_else(|| ipv6_net(text).map(IpNet::V6))
+}
+
+pub(in crate::http) fn verdict(text: &str) -> Option<Verdict> {
+    match text {
+        "ACCEPT" => Some(Verdict::Accept),
+        "DROP" => Some(Verdict::Drop),
+        _ => None,
+    }
+}
+
+pub(in crate::http) fn chain(text: &str) -> Option<Chain> {
+    match text {
+        "INPUT" => Some(Chain::Input),
+        "FORWARD" => Some(Chain::Forward),
+        "OUTPUT" => Some(Chain::Output),
+        _ => None,
+    }
+}
+
+pub(in crate::http) fn rule_protocol(text: &str) -> Option<RuleProtocol> {
+    match text {
+        "TCP" => Some(RuleProtocol::Tcp),
+        "UDP" => Some(RuleProtocol::Udp),
+        "ICMP" => Some(RuleProtocol::Icmp),
+        "ANY" => Some(RuleProtocol::Any),
+        _ => None,
+    }
 }
 
 /// RFC 3339 with offset → Unix ms. Form decoding may have made a space of the offset's `+`.
