@@ -1,6 +1,6 @@
 //! Why an operation was refused.
 
-use super::hotspots::HotspotError;
+use super::{cloud::CloudError, hotspots::HotspotError};
 use crate::{hotspot_settings::Invalid, reconcile, store};
 
 /// Closed list of refusals. What each is called on a wire, and with which status, is the face's affair.
@@ -162,6 +162,8 @@ pub enum Error {
 
     #[error(transparent)]
     Hotspot(#[from] HotspotError),
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
 
     #[error("a secret is kept for where it was given; give it again")]
     SecretAgain,

@@ -68,6 +68,7 @@ fn migrator() -> Migrator {
         (6, "guests", include_str!("../../migrations/postgres/0006_guests.sql")),
         (7, "vpn lists", include_str!("../../migrations/postgres/0007_vpn_lists.sql")),
         (9, "passkeys", include_str!("../../migrations/postgres/0009_passkeys.sql")),
+        (13, "cloud", include_str!("../../migrations/postgres/0013_cloud.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

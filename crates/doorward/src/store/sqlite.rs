@@ -132,6 +132,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
         (7, "vpn lists", include_str!("../../migrations/sqlite/0007_vpn_lists.sql")),
         (8, "lists", include_str!("../../migrations/sqlite/0008_lists.sql")),
         (9, "passkeys", include_str!("../../migrations/sqlite/0009_passkeys.sql")),
+        (13, "cloud", include_str!("../../migrations/sqlite/0013_cloud.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -22,6 +22,7 @@ mod many;
 mod otl;
 mod panel;
 mod reach;
+mod relay;
 mod shaping;
 mod swarm;
 mod world;
