@@ -215,8 +215,11 @@ async fn exchange(stream: &mut Stream, ask: Ask) -> io::Result<()> {
     timeout(ANSWER_WAIT, both).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// One request, with the address of its caller before it.
-async fn serve(mut stream: Stream, router: Router) -> io::Result<()> {
+/// Answers one request, which has the address of its caller before it.
+///
+/// # Errors
+/// The line ended, or what came was no request.
+pub async fn serve(mut stream: Stream, router: Router) -> io::Result<()> {
     let mut address = [0; ADDRESS_BYTES];
     timeout(HEAD_WAIT, stream.read_exact(&mut address)).await??;
     let caller = CloudCaller(wire::address_of(address));
