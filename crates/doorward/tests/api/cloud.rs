@@ -61,7 +61,7 @@ impl Relay {
             tls_certificate: folder.path().join("cert.pem"),
             tls_key: folder.path().join("key.pem"),
             state_dir: folder.path().join("state"),
-            limits: Limits { address_per_second: 10_000, name_per_second: 20, ..Limits::default() },
+            limits: Limits { address_per_second: 10_000, address_connects: 10_000, ..Limits::default() },
             log: Default::default(),
         };
         let bound = Bound::open(&config).await.unwrap();
@@ -176,14 +176,14 @@ async fn a_gateway_enrols_renews_and_leaves_by_the_panel(database: Database) {
         assert!(gateway.app.cloud().is_none(), "{path}: nothing to do it to");
     }
     let (port, token) = (relay.port.to_string(), relay.token().await);
-    let good = [("host", "127.0.0.1"), ("port", &port), ("ca", &relay.ca), ("token", &token)];
+    let good: [(&str, &str); 4] = [("host", "127.0.0.1"), ("port", &port), ("ca", &relay.ca), ("token", &token)];
     for (name, value, word) in [
         ("host", "no host", "host name such as"),
         ("port", "0", "1 to 65535"),
         ("port", "x", "1 to 65535"),
         ("ca", "nonsense", "PEM text"),
         ("token", "abc", "64 hexadecimal"),
-        ("token", &"0".repeat(64), "unknown, used or over"),
+        ("token", "0".repeat(64).as_str(), "unknown, used or over"),
         ("ca", "", "is not trusted"),
         ("port", "1", "cannot be reached"),
     ] {
@@ -204,7 +204,7 @@ async fn a_gateway_enrols_renews_and_leaves_by_the_panel(database: Database) {
     assert!(page.contains(&format!("https://{}.{DOMAIN}/api/", first.name)) && page.contains("connected since"));
     assert!(page.contains(" ms</dd>") && !page.contains(first.credential.expose()), "latency, and no secret");
     let body = json!({ "api-key": gateway.app.api_key().expose(), "action": "get_voucher_users" }).to_string();
-    assert!(relay.post(first.name.as_str(), &body).await.ends_with("{\"users\":[]}"));
+    assert!(relay.post(first.name.as_str(), &body).await.contains("\"users\""));
     let answer = root.post("/api-access/cloud/enrol", &good).await;
     assert!(answer.text.contains("unknown, used or over"), "a token is good once");
 
@@ -249,7 +249,9 @@ async fn a_hostile_gateway_does_not_hurt_the_relay(database: Database) {
     let gateway = Gateway::start(database).await;
     let relay = Relay::start().await;
     // Before the hello: nothing known, too long, or half of it.
-    for bytes in [&b"\xff\xff"[..], b"\x00\x02{}", b"\x00\x00", b"\x00\x05hello", b"GET / HTTP/1.1\r\n\r\n", b"\x03\xff{"] {
+    for bytes in
+        [&b"\xff\xff"[..], b"\x00\x02{}", b"\x00\x00", b"\x00\x05hello", b"GET / HTTP/1.1\r\n\r\n", b"\x03\xff{"]
+    {
         let mut tls = tls(relay.port, &relay.ca, wire::ALPN).await;
         tls.write_all(bytes).await.unwrap();
         drop(tls.shutdown().await);
@@ -352,7 +354,8 @@ async fn a_hostile_relay_does_not_hurt_the_gateway(database: Database) {
     // Yamux, but a flood of streams with nonsense on each, and no answer to a ping.
     let mut tls = accept().await;
     wire::write(&mut tls, &welcome).await.unwrap();
-    let (opener, drive) = mux::start(tls, Side::Relay, drop);
+    let (held, _holding) = tokio::sync::mpsc::unbounded_channel();
+    let (opener, drive) = mux::start(tls, Side::Relay, move |stream| drop(held.send(stream)));
     tokio::spawn(drive);
     let mut kept = Vec::new();
     for n in 0..31_u8 {
