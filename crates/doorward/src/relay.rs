@@ -121,13 +121,6 @@ impl Bound {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Tells how many gateways are connected, from outside while it serves.
-    #[must_use]
-    pub fn counter(&self) -> impl Fn() -> usize + Send + Sync + 'static {
-        let relay = Arc::clone(&self.relay);
-        move || relay.lines.count()
-    }
-
     /// Serves until dropped.
     pub async fn serve(self) {
         let mut tasks = JoinSet::new();

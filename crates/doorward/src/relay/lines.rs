@@ -63,10 +63,6 @@ impl Lines {
         self.lock().get(name).cloned()
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.lock().len()
-    }
-
     /// Ends the lines of gateways that were renamed or revoked.
     pub(super) fn keep_only(&self, known: &[Known]) {
         let known: HashMap<i64, &RelayName> = known.iter().map(|known| (known.id, &known.name)).collect();
