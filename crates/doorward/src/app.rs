@@ -31,6 +31,7 @@ use crate::{
 pub mod access_hashes;
 pub mod accounts;
 pub mod audit;
+pub mod cloud;
 pub mod codes;
 pub mod desk;
 mod directory;
@@ -126,6 +127,7 @@ struct Inner {
     sign_ins: sign_in::SignIns,
     reports: guest_lists::Reports,
     said: accounts::Said,
+    cloud: cloud::Cloud,
 }
 
 impl App {
@@ -143,6 +145,7 @@ impl App {
         let directory = load_directory(&store).await?;
         let hotspots = load_hotspots(&store, &handle, settings.portal_tls).await?;
         let guest_config = guest_settings::load(&store).await?;
+        let cloud = cloud::load(&store).await?;
         hosts.set_hotspots(hotspots.iter().map(|record| record.hotspot.clone()).collect());
         let now = now_ms();
         for session in store.open_sessions().await? {
@@ -179,6 +182,7 @@ impl App {
             sign_ins: sign_in::SignIns::default(),
             reports: guest_lists::Reports::default(),
             said: accounts::Said::default(),
+            cloud,
         }));
         app.resume_firewall().await?;
         Ok(app)

@@ -1,12 +1,14 @@
 //! The command line: everything an operator needs when the panel is out of reach.
 
 mod access_hash;
+mod cloud;
 mod down;
 mod guest;
 mod hotspot;
 mod hotspot_api;
 mod link;
 mod operator;
+mod relay;
 mod serve;
 mod status;
 mod table;
@@ -92,6 +94,16 @@ enum Verb {
         /// Which.
         api: Api,
     },
+    /// Enrol with a relay, switch the cloud endpoint on and off, by the running gateway.
+    Cloud {
+        #[command(subcommand)]
+        verb: cloud::Verb,
+    },
+    /// Be a relay: the public host through which cloud endpoints are reached. Reads `/etc/doorward/relay.toml`.
+    Relay {
+        #[command(subcommand)]
+        verb: Option<relay::Verb>,
+    },
     /// Show what the running gateway does, and what this kernel offers.
     Status {
         /// As JSON.
@@ -155,6 +167,12 @@ fn verb(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Guest { verb } => block_on(guest::run(load()?, verb)),
         Verb::HotspotApi { verb } => block_on(hotspot_api::run(load()?, verb)),
         Verb::Openapi { api } => say(&openapi(api)?),
+        Verb::Cloud { verb } => block_on(cloud::run(load()?, verb)),
+        Verb::Relay { verb } => {
+            let config = relay::load(arguments.config.as_deref())?;
+            start_log(config.log.format, &config.log.level);
+            block_on(relay::run(config, verb.unwrap_or(relay::Verb::Serve)))
+        }
         Verb::Status { json } => block_on(status::run(load()?, json)),
     }
 }

@@ -3,6 +3,7 @@
 //! The client sends one line of JSON, an [`Order`]; the gateway answers with lines of JSON, and closes. Lists come row
 //! by row, so that neither side holds all of a long one.
 
+mod cloud;
 mod forms;
 mod links;
 mod orders;
@@ -20,6 +21,7 @@ use tokio::{
 
 use crate::app::App;
 pub use crate::app::system::Report;
+pub use cloud::CloudLine;
 pub use forms::{HotspotForm, HotspotLine, LinkLine, VoucherForm, VoucherLine};
 pub use orders::Order;
 

@@ -128,6 +128,12 @@ pub fn monitoring_router(app: App, settings: &HttpSettings) -> Router {
     monitoring::router(app, settings)
 }
 
+/// The router of the line to a relay: the hotspot API by POST at `/api/`, and nothing else. Requests must bear a
+/// [`CloudCaller`](crate::cloud::CloudCaller).
+pub fn cloud_api_router(app: App) -> Router {
+    hotspot_api::cloud_router(app)
+}
+
 /// Bounds what a request may cost.
 async fn limit(State(site): State<Site>, request: Request, next: Next) -> Response {
     // The rules keep guests out already; a listener on every address must not let them in where the portal has a port.

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod cloud;
 pub mod config;
 pub mod control;
 pub mod dhcp;
@@ -18,6 +19,7 @@ pub mod listen;
 pub mod meter;
 pub mod outbox;
 pub mod reconcile;
+pub mod relay;
 pub mod secrets;
 pub mod store;
 pub mod ticket;

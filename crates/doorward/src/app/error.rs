@@ -2,7 +2,7 @@
 
 use doorward_policy::firewall::{Chain, Refused};
 
-use super::hotspots::HotspotError;
+use super::{cloud::CloudError, hotspots::HotspotError};
 use crate::{hotspot_settings::Invalid, reconcile, store};
 
 /// Closed list of refusals. What each is called on a wire, and with which status, is the face's affair.
@@ -185,6 +185,8 @@ pub enum Error {
 
     #[error(transparent)]
     Hotspot(#[from] HotspotError),
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
 
     #[error("a secret is kept for where it was given; give it again")]
     SecretAgain,

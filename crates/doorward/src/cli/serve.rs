@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     app::{self, App, system::Process},
+    cloud,
     config::{self, Config, Management, Portal},
     control, dhcp, dns,
     hosts::Hosts,
@@ -94,6 +95,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
 
+    let line = cloud::spawn(app.clone(), http::cloud_api_router(app.clone()));
+
     begin_setup(&app).await?;
     notify(sd_notify::NotifyState::Ready);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), took_ms = started.elapsed().as_millis(), "ready");
@@ -104,6 +107,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     };
     tracing::info!("stopping; tunnels and rules stay");
     notify(sd_notify::NotifyState::Stopping);
+    line.abort();
+    drop(line.await);
     server.graceful_shutdown(Some(LAST_REQUESTS));
     while listeners.join_next().await.is_some() {}
     _ = stop.send(true);

@@ -15,13 +15,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Answer,
+    Answer, CloudLine,
     forms::{HotspotForm, HotspotLine, VoucherForm, VoucherLine},
     links,
 };
 use crate::{
     app::{
         self, App,
+        cloud::CloudWish,
         guest_settings::ApiSwitches,
         hotspots::{DevicePolicy, HotspotSpec, HotspotStanding, Ipv6Choice},
         live::Which,
@@ -31,6 +32,7 @@ use crate::{
     clock::now_ms,
     hotspot_settings::{GuestSettings, HotspotSettings},
     link_settings::LinkSettings,
+    relay::wire::RelaySecret,
 };
 
 /// Rows that are read at once.
@@ -72,6 +74,11 @@ pub enum Order {
     Api,
     SetApi { post: bool, get: bool },
     RenewApiKey,
+    Cloud,
+    EnrolCloud { host: String, port: u16, ca: String, token: RelaySecret },
+    RotateCloud,
+    SwitchCloud { on: bool },
+    LeaveCloud,
 }
 
 /// Why an order was not carried out.
@@ -260,6 +267,17 @@ pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> R
             app.renew_api_key().await?;
             Ok(answer.row(&api(app)).await?)
         }
+        Order::Cloud => Ok(answer.row(&CloudLine::of(app)).await?),
+        Order::EnrolCloud { host, port, ca, token } => {
+            app.enrol_cloud(CloudWish { host, port, ca, token: token.expose().to_owned() }).await?;
+            Ok(answer.row(&CloudLine::of(app)).await?)
+        }
+        Order::RotateCloud => {
+            app.rotate_cloud().await?;
+            Ok(answer.row(&CloudLine::of(app)).await?)
+        }
+        Order::SwitchCloud { on } => Ok(app.switch_cloud(on).await?),
+        Order::LeaveCloud => Ok(app.leave_cloud().await?),
     }
 }
 

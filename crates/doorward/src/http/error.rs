@@ -155,6 +155,7 @@ impl From<app::Error> for Refusal {
             E::SecretAgain
             | E::TestRecipient
             | E::Unsent(_)
+            | E::Cloud(_)
             | E::Settings(_)
             | E::Store(_)
             | E::Kernel(_)

@@ -30,6 +30,7 @@ use crate::{
         vouchers::{Once, OnceTicket},
     },
     clock::now_ms,
+    cloud::CloudCaller,
     config::is_local,
 };
 
@@ -90,16 +91,34 @@ pub(super) fn local_router(app: App, networks: &[IpNet]) -> Router {
     router(app, &[], networks).fallback(nothing).layer(axum::middleware::map_response(mark))
 }
 
+/// What a line to a relay answers with (Hotspot API, section 1.4). Requests bear a [`CloudCaller`].
+pub(super) fn cloud_router(app: App) -> Router {
+    let nothing = || async { StatusCode::NOT_FOUND };
+    router(app, &[], &[]).fallback(nothing).layer(axum::middleware::map_response(mark))
+}
+
 /// Who may know that there is an API, and how long a request may take.
 async fn guard(State(site): State<Site>, request: Request) -> Response {
+    if let Some(CloudCaller(caller)) = request.extensions().get().copied() {
+        return within(answer(&site, Way::Cloud, caller, request)).await;
+    }
     let client = peer(&request).and_then(|peer| source::of(peer.ip(), request.headers(), &site.trusted_proxies));
     let Some(client) = client.filter(|client| site.serves(*client)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    match timeout(REQUEST_WAIT, answer(&site, client, request)).await {
-        Ok(response) => response,
-        Err(_) => Refusal::Failed.into_response(),
-    }
+    within(answer(&site, Way::Local, client, request)).await
+}
+
+async fn within(answer: impl Future<Output = Response>) -> Response {
+    timeout(REQUEST_WAIT, answer).await.unwrap_or_else(|_| Refusal::Failed.into_response())
+}
+
+/// By which endpoint a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Local,
+    /// POST alone, no query string, whatever the relay let pass (section 1.4). The caller's address is its word.
+    Cloud,
 }
 
 impl Site {
@@ -117,12 +136,13 @@ impl Site {
 }
 
 /// The checks in the order of the specification's table (section 3).
-async fn answer(site: &Site, client: IpAddr, request: Request) -> Response {
+async fn answer(site: &Site, way: Way, client: IpAddr, request: Request) -> Response {
     let switches = site.app.api_switches();
     if !switches.post && !switches.get {
         return NOT_ENABLED.with(StatusCode::OK);
     }
     let allowed = match *request.method() {
+        Method::GET if way == Way::Cloud => return NOT_SET.with(StatusCode::METHOD_NOT_ALLOWED),
         Method::GET => switches.get,
         Method::POST => switches.post,
         _ => return NOT_SET.with(StatusCode::METHOD_NOT_ALLOWED),
@@ -131,7 +151,7 @@ async fn answer(site: &Site, client: IpAddr, request: Request) -> Response {
         return NOT_SET.with(StatusCode::OK);
     }
     let headers = request.headers().clone();
-    let Some(parameters) = read(request, switches.get).await else {
+    let Some(parameters) = read(request, switches.get && way == Way::Local).await else {
         return FAILED.with(StatusCode::PAYLOAD_TOO_LARGE);
     };
     // Not before the body is there: whoever sends slowly holds up nobody.

@@ -12,6 +12,7 @@ mod accounts_live;
 mod authorisation;
 mod bodies;
 mod browser;
+mod cloud;
 mod concurrency;
 mod contract;
 mod control;

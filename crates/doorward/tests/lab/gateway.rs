@@ -117,7 +117,7 @@ impl Gateway {
         self.log().len()
     }
 
-    fn config(&self) -> PathBuf {
+    pub fn config(&self) -> PathBuf {
         self.dir.path().join("doorward.toml")
     }
 

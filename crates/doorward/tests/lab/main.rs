@@ -24,6 +24,7 @@ mod many;
 mod otl;
 mod panel;
 mod reach;
+mod relay;
 mod shaping;
 mod swarm;
 mod world;

@@ -9,6 +9,7 @@ mod databases;
 mod access_hashes;
 mod accounts;
 mod admissions;
+mod cloud;
 mod damage;
 mod durability;
 mod guest_lists;

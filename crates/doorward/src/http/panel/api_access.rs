@@ -1,6 +1,7 @@
 //! API Access: the hotspot API's switches, endpoints, key and documentation (Hotspot API, section 1).
 
 mod actions;
+mod cloud;
 
 use askama::Template;
 use serde_json::json;
@@ -21,11 +22,11 @@ const MODULE: Module = Module::ApiAccess;
 const PAGE: &str = "/api-access";
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.view(PAGE, MODULE, show).change("/api-access/methods", MODULE, set_methods).change(
-        "/api-access/renew",
-        MODULE,
-        renew,
-    )
+    let routes = routes.view(PAGE, MODULE, show).change("/api-access/methods", MODULE, set_methods);
+    let routes = routes.change("/api-access/renew", MODULE, renew).change("/api-access/cloud", MODULE, cloud::switch);
+    let routes = routes.change("/api-access/cloud/enrol", MODULE, cloud::enrol);
+    let routes = routes.change("/api-access/cloud/rotate", MODULE, cloud::rotate);
+    routes.change("/api-access/cloud/leave", MODULE, cloud::leave)
 }
 
 #[derive(Template)]
@@ -37,6 +38,7 @@ struct Page {
     endpoint: String,
     /// `None`: this operator may not see it.
     key: Option<String>,
+    cloud: cloud::Card,
     actions: Vec<Documented>,
 }
 
@@ -48,6 +50,10 @@ struct Documented {
 }
 
 async fn show(seat: Seat) -> Answer {
+    seat.page(&cloud::plain(&seat)?)
+}
+
+fn page(seat: &Seat, form: cloud::EnrolForm, error: String) -> Result<Page, Failure> {
     let desk = seat.desk()?;
     let app = desk.view(MODULE)?;
     let key = match desk.may(MODULE, Operation::Reveal) {
@@ -56,7 +62,8 @@ async fn show(seat: Seat) -> Answer {
     };
     let endpoint = seat.api_endpoint();
     let actions = ACTIONS.iter().map(|action| action.documented(&endpoint)).collect();
-    seat.page(&Page { f: seat.frame("menu-api-access"), switches: app.api_switches(), endpoint, key, actions })
+    let cloud = cloud::Card::of(app, form, error);
+    Ok(Page { f: seat.frame("menu-api-access"), switches: app.api_switches(), endpoint, key, cloud, actions })
 }
 
 impl Action {

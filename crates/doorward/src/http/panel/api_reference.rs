@@ -149,7 +149,7 @@ fn kind(schema: &Value) -> String {
     }
     match (number("minimum"), number("maximum"), number("maxLength"), schema["format"].as_str()) {
         (Some(least), Some(most), ..) => format!("{kind} {least}–{most}"),
-        (_, _, Some(most), _) => format!("{kind}, {most}"),
+        (_, _, Some(most), _) => format!("{kind}, at most {most} characters"),
         (.., Some(format)) => format!("{kind}, {format}"),
         _ => schema["pattern"].as_str().map_or_else(|| kind.clone(), |pattern| format!("{kind} {pattern}")),
     }

@@ -6,7 +6,8 @@ use doorward_policy::firewall::Refused;
 
 use super::invalid;
 use crate::{
-    app::{Error, hotspots::HotspotError},
+    app::{Error, cloud::CloudError, hotspots::HotspotError},
+    cloud::dial::Why,
     hotspot_settings::Lang,
     words,
 };
@@ -60,6 +61,22 @@ fn hotspot(error: &HotspotError) -> &'static str {
         HotspotError::TooManyDevices => "error-hotspot-too-many-devices",
         HotspotError::DeviceNotFound => "error-hotspot-device-not-found",
         HotspotError::Note => "error-hotspot-note",
+    }
+}
+
+fn cloud(error: &CloudError) -> &'static str {
+    match error {
+        CloudError::Host => "error-cloud-host",
+        CloudError::Port => "error-cloud-port",
+        CloudError::Ca => "error-cloud-ca",
+        CloudError::Token => "error-cloud-token",
+        CloudError::NotEnrolled => "error-cloud-not-enrolled",
+        CloudError::NotConnected => "error-cloud-not-connected",
+        CloudError::Relay(Why::Refused) => "error-cloud-refused",
+        CloudError::Relay(Why::Busy) => "error-cloud-busy",
+        CloudError::Relay(Why::Connect(_) | Why::Ended(_)) => "error-cloud-unreachable",
+        CloudError::Relay(Why::Tls(_) | Why::Ca) => "error-cloud-tls",
+        CloudError::Relay(Why::Speech(_)) => "error-cloud-speech",
     }
 }
 
@@ -140,6 +157,7 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::HandshakeUptime => "error-handshake-uptime",
         Error::SecretAgain => "error-secret-again",
         Error::TestRecipient => "error-test-recipient",
+        Error::Cloud(error) => cloud(error),
         // No form of the panel can be refused for these, or they bring words of their own.
         Error::ServerAmbiguous
         | Error::FirewallPolicy(_)
