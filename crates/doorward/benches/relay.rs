@@ -184,7 +184,7 @@ fn router() -> Router {
 
 /// The same answer without a relay.
 fn direct(folder: &Path) -> u16 {
-    let config = tls::server_config(&folder.join("cert.pem"), &folder.join("key.pem"), folder).unwrap();
+    let config = tls::open(&folder.join("cert.pem"), &folder.join("key.pem"), folder).unwrap().config().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -23,7 +23,8 @@ impl SortColumn for GuestSort {
         match self {
             Self::Last => "last_login_ms",
             Self::First => "id",
-            Self::Who => "LOWER(identity)",
+            // Addresses are stored in lower case.
+            Self::Who => "identity",
             Self::Visits => "visits",
         }
     }
@@ -133,8 +134,8 @@ impl Store {
         let gateway = self.gateway();
         let mut order = paging.order("id", cut);
         if !paging.search.is_empty() {
-            // Not by the index of last logins: it does not hold what is searched.
-            order = order.replace("last_login_ms", "last_login_ms + 0");
+            // Not by the indexes that are in these orders: they do not hold what is searched.
+            order = order.replace("last_login_ms", "last_login_ms + 0").replace("BY identity", "BY LOWER(identity)");
         }
         let sql = format!("SELECT id {} {order} LIMIT $4 OFFSET $5", persons(method, &paging.search));
         let ids = on_reader!(self.db(), |c| {

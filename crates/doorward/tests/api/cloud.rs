@@ -323,12 +323,9 @@ async fn a_hostile_relay_does_not_hurt_the_gateway(database: Database) {
     let (gateway, relay) = (Gateway::start(database).await, Relay::start().await);
     gateway.app.enrol_cloud(relay.wish().await).await.unwrap();
     // Another one answers in its place from now on.
-    let config = doorward::tls::server_config(
-        &relay.folder.path().join("cert.pem"),
-        &relay.folder.path().join("key.pem"),
-        relay.folder.path(),
-    );
-    let mut config = Arc::unwrap_or_clone(config.unwrap());
+    let file = |name: &str| relay.folder.path().join(name);
+    let served = doorward::tls::open(&file("cert.pem"), &file("key.pem"), relay.folder.path()).unwrap();
+    let mut config = Arc::unwrap_or_clone(served.config().unwrap());
     config.alpn_protocols = vec![wire::ALPN.to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
