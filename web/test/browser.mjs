@@ -210,7 +210,7 @@ const steps = {
     await page.click("form[action='/firewall/rules'] .card-footer button");
     await page.click("form[action='/firewall/apply'] button");
     await page.waitForSelector("form[action='/firewall/confirm'] button");
-    return { text: await page.locator("main .alert-warning").textContent() };
+    return { text: await page.locator("main .alert-warning[role=alert]").textContent() };
   },
 
   /** Each page, narrow and wide, in light and dark colours: looked at by axe, and kept as pictures. */

@@ -98,7 +98,7 @@ fn without_a_certificate_the_gateways_own_serves_and_the_reason_is_told() {
     let lab = Lab::in_world(world, &authority.section());
     eventually("the attempt failed", ISSUED_WITHIN, || lab.gateway.log().contains("no certificate from the authority"));
     let log = lab.gateway.log();
-    assert!(log.contains("must reach this listener at port 443"), "{log}");
+    assert!(log.contains(&format!("Failed to connect to {GATEWAY}:4443")), "the authority's own words: {log}");
     let root = authority.root();
     assert!(!is_trusted(&authority.host, &root));
     let own = format!("curl -sk --fail -o /dev/null https://{GATEWAY}:8443/healthz");
