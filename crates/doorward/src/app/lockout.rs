@@ -92,7 +92,7 @@ fn count<K: Eq + Hash + Clone>(counts: &Mutex<HashMap<K, Count>>, key: K, now: I
 }
 
 /// Public IPv6 counts by /64, which is one subscriber's.
-fn subscriber(address: IpAddr) -> IpAddr {
+pub(super) fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         // On a LAN a /64 is everybody.

@@ -118,14 +118,18 @@ impl App {
         Some(TotpOffer { secret: secret.to_owned(), address })
     }
 
-    /// Sets an operator's second factor, when they show that their app has it.
+    /// Sets an operator's second factor, when they show that their app has it. One that they have must go first, for which
+    /// they need the password.
     ///
     /// # Errors
-    /// [`Error::SecondFactor`] for a wrong code; the store failed.
-    pub async fn accept_totp(&self, name: &str, secret: &str, code: &str) -> Result<(), Error> {
+    /// [`Error::SecondFactor`] for a wrong code, or where there is one; the store failed.
+    pub async fn accept_totp(&self, who: &Operator, secret: &str, code: &str) -> Result<(), Error> {
+        if who.totp.is_some() {
+            return Err(Error::SecondFactor);
+        }
         let secret = totp::read_secret(secret).ok_or(Error::SecondFactor)?;
         totp::step_of(&secret, code, now_ms()).ok_or(Error::SecondFactor)?;
-        self.store().set_operator_totp(name, Some(&secret)).await.map_err(operator_error)
+        self.store().set_operator_totp(&who.name, Some(&secret)).await.map_err(operator_error)
     }
 
     /// Takes an operator's second factor away.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use url::{Host, Url};
 use webauthn_rs::{
     Webauthn, WebauthnBuilder,
@@ -18,7 +19,9 @@ use webauthn_rs::{
 };
 
 use super::{
-    App, Error, no_random, now_ms,
+    App, Error,
+    lockout::subscriber,
+    no_random, now_ms,
     operators::{Operator, OperatorId, PanelSessionId},
     sign_in::SignInError,
 };
@@ -119,7 +122,7 @@ impl App {
             return Err(Error::Passkey);
         }
         let known = stored.iter().filter_map(|own| key(own).ok()).map(|key| key.cred_id().clone()).collect();
-        let begun = site.0.start_passkey_registration(handle(who.id), &who.name, &who.name, Some(known));
+        let begun = site.0.start_passkey_registration(self.handle(who.id), &who.name, &who.name, Some(known));
         let (options, state) = begun.map_err(|_| Error::Failed("a passkey could not be offered"))?;
         self.0.sign_ins.passkeys.registrations.put(session, None, state);
         let mut options = json!(options.public_key);
@@ -188,7 +191,7 @@ impl App {
         let begun = site.0.start_discoverable_authentication();
         let (options, state) = begun.map_err(|_| Error::Failed("a passkey could not be asked for"))?;
         let ticket = secrets::random_ticket().map_err(no_random)?;
-        self.0.sign_ins.passkeys.sign_ins.put(ticket.clone(), Some(from), state);
+        self.0.sign_ins.passkeys.sign_ins.put(ticket.clone(), Some(subscriber(from)), state);
         Ok((ticket, json!(options.public_key)))
     }
 
@@ -222,7 +225,7 @@ impl App {
         let credential: PublicKeyCredential = read(credential).ok_or(SignInError::Wrong)?;
         let (user, id) = site.0.identify_discoverable_authentication(&credential).map_err(|_| SignInError::Wrong)?;
         let stored = self.store().passkey(id).await.map_err(Error::Store)?;
-        let stored = stored.filter(|stored| handle(stored.operator()) == user).ok_or(SignInError::Wrong)?;
+        let stored = stored.filter(|stored| self.handle(stored.operator()) == user).ok_or(SignInError::Wrong)?;
         let mut key = key(&stored)?;
         let known = DiscoverableKey::from(&key);
         let proof = site.0.finish_discoverable_authentication_v2(&credential, state, &known);
@@ -238,15 +241,17 @@ impl App {
         }
     }
 
+    /// What authenticators keep an operator's passkeys under: it tells nothing of who they are, and two gateways of one host
+    /// name do not take each other's place.
+    fn handle(&self, id: OperatorId) -> Uuid {
+        let digest = Sha256::digest(format!("{}:{}", self.0.instance_id, id.0));
+        Uuid::from_slice(&digest[..16]).unwrap_or_default()
+    }
+
     fn wait_of(&self, from: IpAddr) -> Result<(), SignInError> {
         let wait = self.0.sign_ins.lockout.wait_of_address(from, Instant::now());
         if wait.is_zero() { Ok(()) } else { Err(SignInError::Wait(wait.as_secs().max(1))) }
     }
-}
-
-/// What authenticators keep an operator's passkeys under. It tells nothing of who they are.
-fn handle(id: OperatorId) -> Uuid {
-    Uuid::from_u64_pair(0, id.0.unsigned_abs())
 }
 
 fn read<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {

@@ -149,7 +149,7 @@ impl Store {
         let ids = on_reader!(self.db(), |c| {
             sqlx::query_scalar(AssertSqlSafe(sql))
                 .bind(gateway)
-                .bind(containing(&paging.search.to_lowercase()))
+                .bind(containing(&paging.search.to_ascii_lowercase()))
                 .bind(cut.limit)
                 .bind(cut.offset)
                 .fetch_all(c)
@@ -181,7 +181,7 @@ impl Store {
         let count: i64 = on_reader!(self.db(), |c| {
             sqlx::query_scalar(AssertSqlSafe(sql))
                 .bind(gateway)
-                .bind(containing(&search.to_lowercase()))
+                .bind(containing(&search.to_ascii_lowercase()))
                 .fetch_one(c)
                 .await?
         });

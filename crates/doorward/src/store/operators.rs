@@ -270,7 +270,8 @@ impl Store {
         }))
     }
 
-    /// Replaces an operator's password hash, and ends their sessions but `keep`.
+    /// Replaces an operator's password hash, and ends their sessions but `keep`. Without one to keep it is somebody else who
+    /// does it, and the operator's passkeys go too: whoever had the password may have made one.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Unavailable`].
@@ -294,8 +295,11 @@ impl Store {
             sqlx::query("DELETE FROM panel_sessions WHERE operator_id = $1 AND id <> $2")
                 .bind(id)
                 .bind(keep.map_or(0, |keep| keep.0))
-                .execute(c)
+                .execute(&mut *c)
                 .await?;
+            if keep.is_none() {
+                sqlx::query("DELETE FROM passkeys WHERE operator_id = $1").bind(id).execute(c).await?;
+            }
             Ok(())
         })
     }

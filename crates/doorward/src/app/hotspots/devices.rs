@@ -31,7 +31,10 @@ impl App {
             self.hosts().all().into_iter().filter(|host| host.mac == mac).map(|host| host.hotspot).collect();
         let mut set = 0;
         for record in seen.into_iter().filter_map(|id| self.hotspot_by_id(id)) {
-            self.set_device_policy(record.name.as_str(), mac, Some(policy), String::new()).await?;
+            // What staff wrote about it stays.
+            let known = self.hotspot_devices(record.name.as_str()).await?.into_iter().find(|device| device.mac == mac);
+            let note = known.map(|device| device.note).unwrap_or_default();
+            self.set_device_policy(record.name.as_str(), mac, Some(policy), note).await?;
             set += 1;
         }
         Ok(set)

@@ -155,7 +155,8 @@ async fn set_policy(seat: Seat, form: Form) -> Answer {
         for mac in macs {
             set += usize::from(app.set_seen_device_policy(mac, policy).await? > 0);
         }
-        Ok(set)
+        // They have left meanwhile: nobody shall believe that they are blocked.
+        if set == 0 { Err(Error::NotOnline) } else { Ok(set) }
     });
     match done.await {
         Ok(set) => seat.applied(HOSTS, text, &[("count", &set.to_string())]),

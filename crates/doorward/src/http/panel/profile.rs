@@ -120,12 +120,11 @@ async fn offer_totp(seat: Seat) -> Answer {
 
 async fn accept_totp(seat: Seat, form: Form) -> Answer {
     let desk = seat.desk()?;
-    let name = desk.operator().name.clone();
+    let (name, who) = (desk.operator().name.clone(), desk.operator().clone());
     let (secret, code) = (form.trimmed("secret").to_owned(), form.trimmed("code").to_owned());
     let offer = desk.reveal(MODULE)?.offered_totp(&name, &secret).ok_or(Failure::BadForm)?;
     let change = Change::new("totp_on", &name);
-    let done =
-        desk.change(MODULE, change, move |app| async move { app.accept_totp(&name, &secret, &code).await }).await;
+    let done = desk.change(MODULE, change, move |app| async move { app.accept_totp(&who, &secret, &code).await }).await;
     match done {
         Ok(()) => seat.done(PAGE, "totp-accepted", &[]),
         Err(error) => {

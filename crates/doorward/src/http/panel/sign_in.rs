@@ -128,8 +128,9 @@ async fn sign_in_by_passkey(
 
 /// Where to go after sign-in: pages of ours alone.
 fn inside(next: &str) -> &str {
-    let ours = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']);
-    if ours && next.is_ascii() { next } else { "/" }
+    // Browsers leave tabs and line ends out of an address: what stands behind them may be a host.
+    let plain = next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if plain && next.starts_with('/') && !next.starts_with("//") { next } else { "/" }
 }
 
 async fn sign_out(seat: Seat) -> Answer {
@@ -216,6 +217,7 @@ mod tests {
             ("/\\evil.example", "/"),
             ("https://evil.example", "/"),
             ("/a\r\nset-cookie: x", "/"),
+            ("/\t/evil.example", "/"),
         ] {
             assert_eq!(inside(next), to, "{next:?}");
         }

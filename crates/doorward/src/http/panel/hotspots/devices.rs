@@ -101,7 +101,7 @@ pub(super) async fn export(seat: Seat, Path(name): Path<String>, RawQuery(query)
 pub(super) async fn set(seat: Seat, Path(name): Path<String>, form: Form) -> Answer {
     let desk = seat.desk()?;
     desk.view(MODULE)?.hotspot(&name)?;
-    let policy = if form.text("policy") == "blocked" { DevicePolicy::Blocked } else { DevicePolicy::Allowed };
+    let policy = DevicePolicy::parse(form.text("policy")).ok_or(Failure::BadForm)?;
     let note = form.trimmed("note").to_owned();
     let Ok(mac) = form.trimmed("mac").parse::<Mac>() else {
         return seat.again(&page(&seat, &name, None, form, seat.t("error-mac")).await?);
