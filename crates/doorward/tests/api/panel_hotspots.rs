@@ -331,7 +331,9 @@ async fn devices_pass_or_are_blocked(database: Database) {
         assert_eq!(Filled::of(&answer.text).value("note"), Some("why"));
     }
     let long = "x".repeat(201);
-    let answer = root.post("/hotspots/lobby/devices", &[("mac", "02:00:00:00:00:09"), ("note", &long)]).await;
+    let form = [("mac", "02:00:00:00:00:09"), ("note", long.as_str())];
+    assert!(root.post("/hotspots/lobby/devices", &form).await.status.is_client_error(), "nobody passes by mistake");
+    let answer = root.post("/hotspots/lobby/devices", &[form[0], form[1], ("policy", "blocked")]).await;
     assert!(answer.status == StatusCode::UNPROCESSABLE_ENTITY && answer.text.contains("at most 200 characters"));
     assert!(root.done("/hotspots/lobby/devices/remove", &[]).await.text.contains("Choose devices first"));
     let chosen = [("mac", mac(7).to_string()), ("mac", mac(8).to_string())];
