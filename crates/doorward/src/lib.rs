@@ -22,6 +22,7 @@ pub mod reconcile;
 pub mod relay;
 pub mod secrets;
 pub mod store;
+mod subscriber;
 pub mod ticket;
 pub mod tls;
 pub mod words;

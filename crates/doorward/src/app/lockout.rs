@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -41,7 +41,7 @@ struct Count {
 impl Lockout {
     /// How long an address must wait.
     pub(super) fn wait_of_address(&self, address: IpAddr, now: Instant) -> Duration {
-        wait(&self.addresses, &subscriber(address), FREE, now)
+        wait(&self.addresses, &crate::subscriber::of(address), FREE, now)
     }
 
     /// How long a name must wait, where nobody knows the address.
@@ -51,13 +51,13 @@ impl Lockout {
 
     /// Counts a try before it is judged, so that many at once are not all free.
     pub(super) fn count(&self, address: IpAddr, name: &str, now: Instant) {
-        count(&self.addresses, subscriber(address), now);
+        count(&self.addresses, crate::subscriber::of(address), now);
         count(&self.names, name.to_owned(), now);
     }
 
     /// Forgets the failures of an address, and of a name.
     pub(super) fn succeeded(&self, address: IpAddr, name: &str) {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).remove(&subscriber(address));
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).remove(&crate::subscriber::of(address));
         self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 }
@@ -89,16 +89,6 @@ fn count<K: Eq + Hash + Clone>(counts: &Mutex<HashMap<K, Count>>, key: K, now: I
     }
     count.failures = count.failures.saturating_add(1);
     count.last = now;
-}
-
-/// Public IPv6 counts by /64, which is one subscriber's.
-pub(super) fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        // On a LAN a /64 is everybody.
-        IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => IpAddr::V6(v6),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
-    }
 }
 
 #[cfg(test)]

@@ -19,9 +19,7 @@ use webauthn_rs::{
 };
 
 use super::{
-    App, Error,
-    lockout::subscriber,
-    no_random, now_ms,
+    App, Error, no_random, now_ms,
     operators::{Operator, OperatorId, PanelSessionId},
     sign_in::SignInError,
 };
@@ -29,6 +27,7 @@ pub use crate::store::{PasskeyId, StoredPasskey};
 use crate::{
     secrets::{self, SessionToken},
     store::{self, NewPasskey},
+    subscriber,
 };
 
 /// Passkeys of one operator.
@@ -191,7 +190,7 @@ impl App {
         let begun = site.0.start_discoverable_authentication();
         let (options, state) = begun.map_err(|_| Error::Failed("a passkey could not be asked for"))?;
         let ticket = secrets::random_ticket().map_err(no_random)?;
-        self.0.sign_ins.passkeys.sign_ins.put(ticket.clone(), Some(subscriber(from)), state);
+        self.0.sign_ins.passkeys.sign_ins.put(ticket.clone(), Some(subscriber::of(from)), state);
         Ok((ticket, json!(options.public_key)))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -46,7 +46,7 @@ impl Refusals {
         let counts = self.lock();
         counts
             .by_address
-            .get(&subscriber(address))
+            .get(&crate::subscriber::of(address))
             .is_some_and(|(since, count)| *count >= self.most && now.duration_since(*since) < WINDOW)
     }
 
@@ -63,7 +63,7 @@ impl Refusals {
                 counts.by_address.remove(&oldest);
             }
         }
-        let address = subscriber(address);
+        let address = crate::subscriber::of(address);
         if let Some((since, count)) = counts.by_address.get_mut(&address) {
             *count = count.saturating_add(1);
             if *count == self.most {
@@ -79,15 +79,6 @@ impl Refusals {
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        // On a LAN a /64 is everybody.
-        IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => IpAddr::V6(v6),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
     }
 }
 

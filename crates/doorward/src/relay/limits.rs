@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -59,17 +59,17 @@ impl Gates {
 
     /// Whether a request from an address may go on.
     pub(super) fn address(&self, address: IpAddr) -> bool {
-        self.addresses.check_key(&subscriber(address)).is_ok()
+        self.addresses.check_key(&crate::subscriber::of(address)).is_ok()
     }
 
     /// Whether an address may make one more connection.
     pub(super) fn connect(&self, address: IpAddr) -> bool {
-        self.connects.check_key(&subscriber(address)).is_ok()
+        self.connects.check_key(&crate::subscriber::of(address)).is_ok()
     }
 
     /// A place for a caller's connection. `None`: its address has too many.
     pub(super) fn place(&self, address: IpAddr) -> Option<Place> {
-        let address = subscriber(address);
+        let address = crate::subscriber::of(address);
         let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
         let count = here.entry(address).or_insert(0);
         if *count >= self.most_here {
@@ -102,14 +102,6 @@ impl Drop for Place {
 fn quota(per_second: u32, burst: u32) -> Quota {
     let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
     Quota::per_second(rate).allow_burst(NonZeroU32::new(per_second.saturating_mul(burst)).unwrap_or(rate))
-}
-
-/// An address, or the /64 that is one subscriber's.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
-    }
 }
 
 #[cfg(test)]
