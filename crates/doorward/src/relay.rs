@@ -4,6 +4,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -23,7 +24,6 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-mod certificate;
 pub mod config;
 mod front;
 mod gateways;
@@ -34,14 +34,13 @@ pub mod state;
 pub mod wire;
 
 use self::{
-    certificate::Certificate,
     config::RelayConfig,
     limits::Gates,
     lines::Lines,
     state::{Known, State},
     wire::{Domain, RelayName, RelaySecret, Welcome},
 };
-use crate::tls;
+use crate::tls::{self, Served};
 
 /// Longest wait for a TLS handshake, and for the head of a request.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
@@ -90,7 +89,8 @@ pub struct Bound {
     relay: Arc<Relay>,
     listeners: Vec<TcpListener>,
     acceptor: TlsAcceptor,
-    certificate: Arc<Certificate>,
+    /// What serves, and its two files.
+    certificate: (Arc<Served>, PathBuf, PathBuf),
 }
 
 impl Bound {
@@ -99,13 +99,14 @@ impl Bound {
     /// # Errors
     /// Names the file or the address.
     pub async fn open(config: &RelayConfig) -> Result<Self, Error> {
-        let certificate = Certificate::load(config.tls_certificate.clone(), config.tls_key.clone())?;
+        let RelayConfig { tls_certificate, tls_key, .. } = config;
+        let served = tls::open(tls_certificate, tls_key, &config.state_dir)?;
         let state = State::open(&config.state_dir).await?;
         let listen = |address: &SocketAddr| listen(*address).map_err(|source| Error::Bind(*address, source));
         Ok(Self {
             listeners: config.listen.iter().map(listen).collect::<Result<_, _>>()?,
-            acceptor: acceptor(&certificate)?,
-            certificate,
+            acceptor: acceptor(&served)?,
+            certificate: (served, tls_certificate.clone(), tls_key.clone()),
             relay: Arc::new(Relay {
                 domain: config.domain.clone(),
                 state,
@@ -124,7 +125,8 @@ impl Bound {
     /// Serves until dropped.
     pub async fn serve(self) {
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.certificate.watch());
+        let (served, certificate, key) = self.certificate;
+        tasks.spawn(served.follow(certificate, key));
         tasks.spawn(watch(Arc::clone(&self.relay)));
         for listener in self.listeners {
             tasks.spawn(accept(Arc::clone(&self.relay), listener, self.acceptor.clone()));
@@ -141,12 +143,12 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// TLS 1.3 and 1.2 for callers; nothing is kept of a connection for a later one.
-fn acceptor(certificate: &Arc<Certificate>) -> Result<TlsAcceptor, rustls::Error> {
+fn acceptor(served: &Arc<Served>) -> Result<TlsAcceptor, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::clone(certificate) as _);
+        .with_cert_resolver(Arc::clone(served) as _);
     config.alpn_protocols = vec![wire::ALPN.to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

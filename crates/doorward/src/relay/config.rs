@@ -102,6 +102,11 @@ impl RelayConfig {
         if !config.state_dir.is_absolute() {
             return unusable("state_dir", format!("{} is not an absolute path", config.state_dir.display()));
         }
+        for (key, path) in [("tls_certificate", &config.tls_certificate), ("tls_key", &config.tls_key)] {
+            if path.as_os_str().is_empty() {
+                return unusable(key, "a PEM file is needed".to_owned());
+            }
+        }
         let limits = &config.limits;
         for (key, value, most) in [
             ("limits.gateways", limits.gateways, 1_000_000),

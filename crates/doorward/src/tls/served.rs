@@ -20,7 +20,7 @@ use super::{Error, load};
 const ACME_TLS: &[u8] = b"acme-tls/1";
 
 /// How often files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What a listener serves with.
 pub struct Served {
@@ -74,8 +74,11 @@ impl Served {
 
     /// Exchanges the certificate when its files change. What cannot be used is told, and the last good one stays.
     pub async fn follow(self: Arc<Self>, certificate: PathBuf, key: PathBuf) {
-        let changed = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        let read = || -> [Option<SystemTime>; 2] { [changed(&certificate), changed(&key)] };
+        let stamp = |path: &PathBuf| -> Option<(SystemTime, u64)> {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        let read = || [stamp(&certificate), stamp(&key)];
         let mut known = read();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
