@@ -5,7 +5,7 @@
 
 mod edit;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use doorward_policy::{
     firewall::{Firewall, Refused, RuleId},
@@ -51,7 +51,8 @@ impl App {
         Ok(stats.counters.into_iter().filter_map(of_rule).collect())
     }
 
-    /// Changes what is in effect, at once; what would come back changes alike.
+    /// Changes what is in effect, at once; what would come back and what is being edited change alike, so that neither undoes
+    /// it.
     ///
     /// # Errors
     /// What `edit` refuses; the store failed.
@@ -62,13 +63,11 @@ impl App {
         let app = self.clone();
         self.finish(async move {
             let order = app.edit_servers().await?;
-            let mut state = app.firewall().await?;
+            let mut state = level(app.firewall().await?);
             let done = edit(&mut state.active)?;
-            if let Some((previous, _)) = &mut state.previous {
-                previous.next_id = previous.next_id.max(state.active.next_id);
-                // Where it does not fit, what was before stays as it was.
-                drop(edit(previous));
-            }
+            let previous = state.previous.as_mut().map(|(firewall, _)| firewall);
+            // Where it does not fit, what was before and what is being edited stay as they were.
+            previous.into_iter().chain(&mut state.draft).for_each(|other| drop(edit(other)));
             app.store().set_firewall(&state).await.map_err(Error::Store)?;
             drop(order);
             app.settle(&[Owner::Base]).await;
@@ -88,10 +87,10 @@ impl App {
         let app = self.clone();
         self.finish(async move {
             let _order = app.edit_servers().await?;
-            let mut state = app.firewall().await?;
-            let mut draft = state.draft.take().unwrap_or_else(|| state.active.clone());
-            edit(&mut draft)?;
-            state.draft = Some(draft).filter(|draft| *draft != state.active);
+            let mut state = level(app.firewall().await?);
+            edit(state.draft.get_or_insert_with(|| state.active.clone()))?;
+            let mut state = level(state);
+            state.draft = state.draft.filter(|draft| *draft != state.active);
             app.store().set_firewall(&state).await.map_err(Error::Store)
         })
         .await
@@ -119,17 +118,12 @@ impl App {
         let app = self.clone();
         self.finish(async move {
             let order = app.edit_servers().await?;
-            let mut state = app.firewall().await?;
+            let mut state = level(app.firewall().await?);
             let draft = state.draft.take().ok_or(Error::Firewall(Refused::Missing))?;
             let confirm_by_ms = now_ms().saturating_add(i64::try_from(within.as_millis()).unwrap_or(i64::MAX));
             // Who applies twice goes back to what was confirmed last.
             let before = state.previous.map_or(state.active, |(previous, _)| previous);
-            let next_id = before.next_id.max(draft.next_id);
-            let state = FirewallState {
-                active: draft,
-                previous: Some((Firewall { next_id, ..before }, confirm_by_ms)),
-                draft: None,
-            };
+            let state = FirewallState { active: draft, previous: Some((before, confirm_by_ms)), draft: None };
             app.store().set_firewall(&state).await.map_err(Error::Store)?;
             drop(order);
             app.watch_firewall(confirm_by_ms);
@@ -193,17 +187,20 @@ impl App {
     }
 
     fn watch_firewall(&self, confirm_by_ms: i64) {
-        let app = self.clone();
+        // A stop does not wait for it: the next start goes on.
+        let app = Arc::downgrade(&self.0);
         tokio::spawn(async move {
             let left = u64::try_from(confirm_by_ms.saturating_sub(now_ms())).unwrap_or(0);
-            tokio::time::sleep(Duration::from_millis(left)).await;
+            let mut wait = Duration::from_millis(left);
             loop {
+                tokio::time::sleep(wait).await;
+                let Some(app) = app.upgrade().map(App) else { return };
                 match app.roll_back(move |by| by == confirm_by_ms).await {
                     Ok(()) => tracing::warn!("nobody confirmed the firewall's change: what was before is back"),
                     Err(Error::Firewall(_)) => {}
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "the firewall could not be set back");
-                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        wait = Duration::from_secs(1);
                         continue;
                     }
                 }
@@ -211,4 +208,14 @@ impl App {
             }
         });
     }
+}
+
+/// Gives all of them the same next id, so that a rule has one id wherever it is added.
+fn level(mut state: FirewallState) -> FirewallState {
+    let FirewallState { active, previous, draft } = &mut state;
+    let previous = previous.as_mut().map(|(firewall, _)| firewall);
+    let mut all: Vec<&mut Firewall> = previous.into_iter().chain(draft).chain([active]).collect();
+    let next_id = all.iter().map(|firewall| firewall.next_id).max().unwrap_or(1);
+    all.iter_mut().for_each(|firewall| firewall.next_id = next_id);
+    state
 }

@@ -193,18 +193,28 @@ async fn a_change_that_nobody_confirms_is_taken_back(database: Database) {
     let state = app.firewall().await.unwrap();
     assert!(state.previous.is_none() && state.draft.is_some_and(|draft| draft.rules.len() == 2));
 
+    // Nor by a draft that was begun before it: each rule is what it was, under its own id.
+    gateway.post(&format!("{RULES}/end"), "name=later&chain=INPUT&action=DROP").await.msg();
+    let state = app.firewall().await.unwrap();
+    let ids = |rules: &[doorward_policy::firewall::Rule]| {
+        rules.iter().map(|rule| (rule.name.to_string(), rule.id)).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (active, draft) = (ids(&state.active.rules), ids(&state.draft.unwrap().rules));
+    assert!(active.iter().all(|(name, id)| draft.get(name) == Some(id)), "{active:?} {draft:?}");
+    assert_eq!(draft.values().collect::<std::collections::BTreeSet<_>>().len(), draft.len(), "{draft:?}");
+
     // Confirmed, it stays.
     app.apply_firewall(Duration::from_millis(300)).await.unwrap();
     app.confirm_firewall().await.unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(names(&gateway.get(RULES).await.msg()), ["system_PUQVPNCP", "program", "staged"]);
+    assert_eq!(names(&gateway.get(RULES).await.msg()), ["system_PUQVPNCP", "program", "staged", "later"]);
     assert!(matches!(app.confirm_firewall().await, Err(doorward::app::Error::Firewall(Refused::Missing))));
 
     // Taken back by hand.
     stage(&gateway, "third").await;
     app.apply_firewall(Duration::from_secs(45)).await.unwrap();
     app.roll_back_firewall().await.unwrap();
-    assert_eq!(names(&gateway.get(RULES).await.msg()), ["system_PUQVPNCP", "program", "staged"]);
+    assert_eq!(names(&gateway.get(RULES).await.msg()), ["system_PUQVPNCP", "program", "staged", "later"]);
     app.discard_firewall().await.unwrap();
     assert!(app.firewall().await.unwrap().draft.is_none());
 }

@@ -279,7 +279,10 @@ async fn set_conf(seat: Seat, form: Form) -> Answer {
         internal_traffic: Given::Is(form.has("internal_traffic")),
         ip_forward: Given::Is(form.has("ip_forward")),
     };
-    let change = Change::new("stage_policies", "firewall").after(format!("{wish:?}"));
+    let typed = |name: &str| form.trimmed(name).chars().take(8).collect::<String>();
+    let policies = ["policy_input", "policy_forward", "policy_output"].map(|name| format!("{name} {}", typed(name)));
+    let switches = ["internal_traffic", "ip_forward"].map(|name| format!("{name} {}", form.has(name)));
+    let change = Change::new("stage_policies", "firewall").after([&policies[..], &switches[..]].concat().join(", "));
     let done = seat.desk()?.change(MODULE, change, move |app| async move {
         app.stage_firewall(move |firewall| wish.change(firewall)).await
     });
