@@ -278,9 +278,9 @@ impl App {
     /// Judges what is wanted of a new hotspot, or of the one with id `own`. Its devices are left out.
     fn judge_hotspot(&self, spec: &HotspotSpec, own: Option<HotspotId>) -> Result<Hotspot, HotspotError> {
         let host = self.0.handle.host();
-        let others: Vec<Hotspot> = {
+        let (mine, others): (Vec<Hotspot>, Vec<Hotspot>) = {
             let all = self.0.hotspots.borrow();
-            all.iter().map(|record| record.hotspot.clone()).filter(|other| Some(other.id) != own).collect()
+            all.iter().map(|record| record.hotspot.clone()).partition(|other| Some(other.id) == own)
         };
         let HotspotSpec { interface, address, address_ipv6, nat_ipv6, isolated, lan_access, settings: _ } = spec;
         if interface.is_wireguard() || interface.as_str() == "lo" || host.wans.contains(interface) {
@@ -293,8 +293,13 @@ impl App {
         if !(16..=29).contains(&address.prefix_len()) || !is_host_of(*address, address.addr()) || !unicast {
             return Err(HotspotError::Address);
         }
-        // Addresses on its own interface are its own, or will be.
-        let elsewhere = || host.addresses.iter().filter(|(name, _)| name != interface).map(|(_, net)| *net);
+        // Addresses on its own interface are its own, or will be; on the interface that it leaves they are ours, and go.
+        let left = |name: IfName, net: IpNet| {
+            let is_own = |old: &Hotspot| net == IpNet::V4(old.address) || old.address_ipv6.map(IpNet::V6) == Some(net);
+            mine.iter().any(|old| old.interface == name && is_own(old))
+        };
+        let others_of_host = |(name, net): &&(IfName, IpNet)| name != interface && !left(*name, *net);
+        let elsewhere = || host.addresses.iter().filter(others_of_host).map(|(_, net)| *net);
         let directory = self.directory();
         if is_taken(&directory, *address, elsewhere(), &others) {
             return Err(HotspotError::SubnetTaken);

@@ -15,9 +15,10 @@ use super::{
     MODULE, Tabs,
 };
 use crate::app::{
+    Error,
     audit::SortColumn,
     desk::Change,
-    hotspots::{DevicePolicy, HotspotDevice},
+    hotspots::{DevicePolicy, HotspotDevice, HotspotError},
 };
 
 /// Most devices that are removed by one form.
@@ -128,16 +129,22 @@ pub(super) async fn remove(seat: Seat, Path(name): Path<String>, form: Form) -> 
     if macs.is_empty() {
         return seat.warn(&to, "hotspot-none-chosen");
     }
-    let (count, names) = (macs.len(), macs.iter().map(Mac::to_string).collect::<Vec<_>>().join(" "));
+    let names = macs.iter().map(Mac::to_string).collect::<Vec<_>>().join(" ");
     let (change, who) = (Change::new("device_removed", &name).before(names), name.clone());
     let done = seat.desk()?.change(MODULE, change, move |app| async move {
+        let mut removed = 0_usize;
         for mac in macs {
-            app.set_device_policy(&who, mac, None, String::new()).await?;
+            match app.set_device_policy(&who, mac, None, String::new()).await {
+                Ok(()) => removed += 1,
+                // Somebody else was quicker: the others go all the same.
+                Err(Error::Hotspot(HotspotError::DeviceNotFound)) => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+        if removed == 0 { Err(HotspotError::DeviceNotFound.into()) } else { Ok(removed) }
     });
     match done.await {
-        Ok(()) => seat.applied(&to, "hotspot-devices-removed", &[("count", &count.to_string())]),
+        Ok(count) => seat.applied(&to, "hotspot-devices-removed", &[("count", &count.to_string())]),
         Err(error) => seat.refused(&to, error),
     }
 }

@@ -255,7 +255,10 @@ fn read(form: &Form, old: &HotspotSettings) -> HotspotSettings {
     let place = |method: &Method| form.trimmed(&format!("{}-place", method.as_str())).parse().unwrap_or(u8::MAX);
     let mut order = Method::ALL;
     order.sort_by_key(place);
-    let known = |own: &MethodSettings| own.enabled || old.methods.iter().any(|other| other.method == own.method);
+    // What was filled in of one that is not offered yet is kept as well.
+    let known = |own: &MethodSettings| {
+        own.enabled || old.methods.iter().any(|other| other.method == own.method) || *own != of(old, own.method)
+    };
     HotspotSettings {
         methods: order.into_iter().map(|method| read_method(form, of(old, method))).filter(known).collect(),
         idle_timeout_s: read_span(form, "idle"),
