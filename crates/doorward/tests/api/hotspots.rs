@@ -12,6 +12,7 @@ use doorward::{
 };
 use doorward_kernel::Host;
 use doorward_policy::item::Key;
+use ipnet::IpNet;
 
 use crate::{
     databases::Database,
@@ -21,6 +22,7 @@ use crate::{
 
 both_engines!(
     a_hotspot_is_made_and_changed,
+    it_moves_to_another_interface_with_its_address,
     what_cannot_be_is_refused,
     subnets_keep_clear_of_each_other,
     ipv6_is_found,
@@ -59,6 +61,32 @@ async fn a_hotspot_is_made_and_changed(database: Database) {
     assert_eq!(gateway.store.hotspots().await.unwrap(), [changed]);
     gateway.app.delete_hotspot("lobby", false).await.unwrap();
     assert!(told.borrow_and_update().is_empty() && gateway.app.hotspot("lobby").is_err());
+}
+
+/// A host shows the addresses that we gave to guest interfaces among its own.
+async fn it_moves_to_another_interface_with_its_address(database: Database) {
+    let gateway = Gateway::start(database).await;
+    let made = hotspot(&gateway).await;
+    let (old, address) = (made.hotspot.interface, IpNet::V4(made.hotspot.address));
+    let mut host = gateway.loop_handle.host().as_ref().clone();
+    host.addresses.push((old, address));
+    host.addresses.extend(made.hotspot.address_ipv6.map(|net| (old, IpNet::V6(net))));
+    gateway.kernel.set_host(host);
+    gateway.app.reload().await.unwrap();
+
+    let new = "guest1".parse().unwrap();
+    let moved = gateway.app.edit_hotspot("lobby", move |now| Ok(HotspotSpec { interface: new, ..now })).await.unwrap();
+    assert_eq!((moved.hotspot.interface, moved.hotspot.address), (new, made.hotspot.address));
+    assert!(gateway.kernel.item(Key::GuestAddress(new, address)).is_some());
+    assert!(gateway.kernel.item(Key::GuestAddress(old, address)).is_none());
+    // An address that is somebody else's is taken all the same.
+    let mut host = gateway.loop_handle.host().as_ref().clone();
+    host.addresses.push(("eth7".parse().unwrap(), "10.77.0.1/16".parse().unwrap()));
+    gateway.kernel.set_host(host);
+    gateway.app.reload().await.unwrap();
+    let wish =
+        gateway.app.edit_hotspot("lobby", |now| Ok(HotspotSpec { address: "10.77.0.2/16".parse().unwrap(), ..now }));
+    refused(wish.await, &HotspotError::SubnetTaken);
 }
 
 async fn what_cannot_be_is_refused(database: Database) {
