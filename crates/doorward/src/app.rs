@@ -35,6 +35,7 @@ pub mod cloud;
 pub mod codes;
 pub mod desk;
 mod directory;
+pub mod dns;
 pub mod email_login;
 mod error;
 pub mod firewall;
@@ -128,6 +129,7 @@ struct Inner {
     reports: guest_lists::Reports,
     said: accounts::Said,
     cloud: cloud::Cloud,
+    naming: dns::Naming,
 }
 
 impl App {
@@ -146,6 +148,7 @@ impl App {
         let hotspots = load_hotspots(&store, &handle, settings.portal_tls).await?;
         let guest_config = guest_settings::load(&store).await?;
         let cloud = cloud::load(&store).await?;
+        let naming = dns::load(&store).await?;
         hosts.set_hotspots(hotspots.iter().map(|record| record.hotspot.clone()).collect());
         let now = now_ms();
         for session in store.open_sessions().await? {
@@ -183,6 +186,7 @@ impl App {
             reports: guest_lists::Reports::default(),
             said: accounts::Said::default(),
             cloud,
+            naming,
         }));
         app.resume_firewall().await?;
         Ok(app)

@@ -2,7 +2,9 @@
 
 mod access_hash;
 mod cloud;
+mod dns;
 mod down;
+mod firewall;
 mod guest;
 mod hotspot;
 mod hotspot_api;
@@ -94,6 +96,16 @@ enum Verb {
         /// Which.
         api: Api,
     },
+    /// Make, list and remove firewall rules, by the running gateway.
+    Firewall {
+        #[command(subcommand)]
+        verb: firewall::Verb,
+    },
+    /// Forwarders, own records and block lists of the resolver, by the running gateway.
+    Dns {
+        #[command(subcommand)]
+        verb: dns::Verb,
+    },
     /// Enrol with a relay, switch the cloud endpoint on and off, by the running gateway.
     Cloud {
         #[command(subcommand)]
@@ -167,6 +179,8 @@ fn verb(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Guest { verb } => block_on(guest::run(load()?, verb)),
         Verb::HotspotApi { verb } => block_on(hotspot_api::run(load()?, verb)),
         Verb::Openapi { api } => say(&openapi(api)?),
+        Verb::Firewall { verb } => block_on(firewall::run(load()?, verb)),
+        Verb::Dns { verb } => block_on(dns::run(load()?, verb)),
         Verb::Cloud { verb } => block_on(cloud::run(load()?, verb)),
         Verb::Relay { verb } => {
             let config = relay::load(arguments.config.as_deref())?;

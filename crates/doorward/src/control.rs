@@ -4,6 +4,8 @@
 //! by row, so that neither side holds all of a long one.
 
 mod cloud;
+mod dns;
+mod firewall;
 mod forms;
 mod links;
 mod orders;
@@ -22,6 +24,8 @@ use tokio::{
 use crate::app::App;
 pub use crate::app::system::Report;
 pub use cloud::CloudLine;
+pub use dns::{DnsChange, DnsLine, DnsOrder, ListLine, NameLine, PlaceLine};
+pub use firewall::{FirewallOrder, PolicyForm, PolicyLine, RuleForm, RuleLine};
 pub use forms::{HotspotForm, HotspotLine, LinkLine, VoucherForm, VoucherLine};
 pub use orders::Order;
 

@@ -1,15 +1,20 @@
-//! Names for guests: a resolver at each hotspot's gateway addresses, which answers by what a device may.
+//! Names for guests and accounts: a resolver at the gateway's addresses on each hotspot and, where it is switched on, each VPN
+//! server, which answers by what a device may.
 //!
 //! Who is online is answered truthfully, from resolvers upstream. Before login the portal's name is ours; names of the
 //! walled garden are resolved upstream and their addresses are opened in the kernel before the answer goes out; probes are
 //! answered truthfully, so that devices find out that they are captive; and every other name has a truthful answer within
-//! a budget that is too small for a tunnel. Nothing that people ask for is logged.
+//! a budget that is too small for a tunnel. Names of the operator's own are answered by ourselves, names that he or his lists
+//! block by nobody. Nothing that people ask for is logged.
 //!
 //! Sockets and bounds are our own: hickory's server takes as many questions and connections as come, and logs names.
 
+pub mod blocks;
 pub mod budget;
 pub mod garden;
+pub mod lists;
 pub mod message;
+pub mod own;
 pub mod policy;
 mod server;
 mod shield;
@@ -26,8 +31,14 @@ use std::{
 };
 
 use doorward_kernel::Host;
-use doorward_policy::name::IfName;
-use hickory_proto::op::ResponseCode;
+use doorward_policy::{
+    dns::{Dns, Place},
+    name::IfName,
+};
+use hickory_proto::{
+    op::ResponseCode,
+    rr::{Name, RData},
+};
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -37,14 +48,16 @@ use tokio::{
 use self::{
     budget::{Budget, Who},
     garden::Keeper,
+    lists::Lists,
     message::{Packet, Reply, Transport},
+    own::Records,
     policy::{Decision, Zone},
     server::{Answer, Bounds, Client},
-    upstream::Upstream,
+    upstream::{Servers, Upstream},
 };
 pub use crate::reconcile::GardenAddress;
 use crate::{
-    app::HotspotRecord,
+    app::{HotspotRecord, dns::Names},
     clock,
     hosts::{Hosts, Standing},
 };
@@ -57,8 +70,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { questions, answered, over_budget, failed, dropped } = self;
-        write!(f, "{questions} asked, {answered} answered, {over_budget} over budget, ")?;
+        let Self { questions, answered, blocked, over_budget, failed, dropped } = self;
+        write!(f, "{questions} asked, {answered} answered, {blocked} blocked, {over_budget} over budget, ")?;
         write!(f, "{failed} failed upstream, {dropped} without room")
     }
 }
@@ -66,7 +79,7 @@ impl fmt::Display for Counts {
 /// How names are resolved.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Resolvers that are asked; empty: those of the machine.
+    /// Resolvers that are asked where the operator names none; empty: those of the machine.
     pub upstreams: Vec<SocketAddr>,
     /// [`PORT`], but in tests.
     pub port: u16,
@@ -77,6 +90,7 @@ pub struct Options {
 pub struct Stats {
     questions: AtomicU64,
     answered: AtomicU64,
+    blocked: AtomicU64,
     over_budget: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
@@ -85,10 +99,12 @@ pub struct Stats {
 /// [`Stats`] at a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Questions of guests.
+    /// Questions of guests and accounts.
     pub questions: u64,
-    /// Answers of any kind but the next two.
+    /// Answers of any kind but the next three.
     pub answered: u64,
+    /// Not answered because the operator or a list says so.
+    pub blocked: u64,
     /// Refused because the budget was used up.
     pub over_budget: u64,
     /// Upstream gave no answer.
@@ -105,6 +121,7 @@ impl Stats {
         Counts {
             questions: of(&self.questions),
             answered: of(&self.answered),
+            blocked: of(&self.blocked),
             over_budget: of(&self.over_budget),
             failed: of(&self.failed),
             dropped: of(&self.dropped),
@@ -112,15 +129,20 @@ impl Stats {
     }
 }
 
-/// Serves the hotspots that the channel holds. `host` answers the machine's addresses, `open` has the kernel open
-/// addresses of the garden and answers when it did. Ends when the channel's sender is dropped.
-pub fn spawn<H, O, F>(
-    options: Options,
-    hotspots: watch::Receiver<Arc<Vec<HotspotRecord>>>,
-    hosts: Hosts,
-    host: H,
-    open: O,
-) -> (Arc<Stats>, JoinHandle<()>)
+/// What is served, as it changes.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The hotspots.
+    pub hotspots: watch::Receiver<Arc<Vec<HotspotRecord>>>,
+    /// The VPN servers, and what operators say of names.
+    pub names: watch::Receiver<Arc<Names>>,
+    /// What is not answered.
+    pub lists: Arc<Lists>,
+}
+
+/// Serves what the channels hold. `host` answers the machine's addresses, `open` has the kernel open addresses of the garden
+/// and answers when it did. Ends when a channel's sender is dropped.
+pub fn spawn<H, O, F>(options: Options, served: Served, hosts: Hosts, host: H, open: O) -> (Arc<Stats>, JoinHandle<()>)
 where
     H: Fn() -> Arc<Host> + Send + Sync + 'static,
     O: Fn(Vec<GardenAddress>) -> F + Send + Sync + 'static,
@@ -128,7 +150,8 @@ where
 {
     let stats = Arc::new(Stats::default());
     let resolver = Arc::new(Resolver {
-        zones: RwLock::default(),
+        scene: RwLock::default(),
+        lists: served.lists,
         hosts,
         host,
         upstream: Upstream::new(&options.upstreams),
@@ -136,17 +159,42 @@ where
         keeper: Keeper::new(open),
         stats: Arc::clone(&stats),
     });
+    let (servers, asked) = watch::channel(servers_of(&served.names.borrow().dns));
     let task = tokio::spawn(async move {
         tokio::select! {
-            () = run(&resolver, options.port, hotspots) => {}
-            () = resolver.upstream.follow() => {}
+            () = run(&resolver, options.port, served.hotspots, served.names, &servers) => {}
+            () = resolver.upstream.follow(asked) => {}
         }
     });
     (stats, task)
 }
 
+fn servers_of(dns: &Dns) -> Servers {
+    Servers { servers: dns.forwarders.clone(), most_ttl: Duration::from_secs(dns.max_cache_ttl_s.into()) }
+}
+
+/// What is served at a moment.
+#[derive(Debug, Default)]
+struct Scene {
+    zones: Vec<Zone>,
+    records: Records,
+}
+
+impl Scene {
+    fn of(hotspots: &[HotspotRecord], names: &Names) -> Self {
+        let filtered = |place| !names.dns.unfiltered.contains(&place);
+        let guests = hotspots.iter().map(|HotspotRecord { hotspot, settings, .. }| {
+            Zone::of(hotspot, settings, filtered(Place::Hotspot(hotspot.id)))
+        });
+        let servers = names.servers.iter().filter(|_| names.dns.enabled);
+        let accounts = servers.map(|server| Zone::of_server(server, filtered(Place::Server(server.id))));
+        Self { zones: guests.chain(accounts).collect(), records: Records::of(&names.dns.records) }
+    }
+}
+
 struct Resolver<H, O> {
-    zones: RwLock<Arc<Vec<Zone>>>,
+    scene: RwLock<Arc<Scene>>,
+    lists: Arc<Lists>,
     hosts: Hosts,
     host: H,
     upstream: Upstream,
@@ -156,19 +204,33 @@ struct Resolver<H, O> {
 }
 
 /// Keeps a pair of sockets at each gateway address.
-async fn run<A>(resolver: &Arc<A>, port: u16, mut hotspots: watch::Receiver<Arc<Vec<HotspotRecord>>>)
-where
-    A: Answer + PutZones,
+async fn run<A>(
+    resolver: &Arc<A>,
+    port: u16,
+    mut hotspots: watch::Receiver<Arc<Vec<HotspotRecord>>>,
+    mut names: watch::Receiver<Arc<Names>>,
+    servers: &watch::Sender<Servers>,
+) where
+    A: Answer + PutScene,
 {
     let bounds = Arc::new(Bounds::default());
     let mut tasks = JoinSet::new();
     let mut serving: Vec<((IpAddr, IfName), tokio::task::AbortHandle)> = Vec::new();
     loop {
-        let zones: Vec<Zone> =
-            hotspots.borrow_and_update().iter().map(|record| Zone::of(&record.hotspot, &record.settings)).collect();
+        let scene = {
+            let names = names.borrow_and_update();
+            servers.send_if_modified(|servers| {
+                let next = servers_of(&names.dns);
+                *servers != next && {
+                    *servers = next;
+                    true
+                }
+            });
+            Scene::of(&hotspots.borrow_and_update(), &names)
+        };
         let at = |zone: &Zone| zone.gateways().iter().map(|address| (*address, zone.interface)).collect::<Vec<_>>();
-        let wanted: Vec<(IpAddr, IfName)> = zones.iter().flat_map(at).collect();
-        resolver.put_zones(zones);
+        let wanted: Vec<(IpAddr, IfName)> = scene.zones.iter().flat_map(at).collect();
+        resolver.put_scene(scene);
         while tasks.try_join_next().is_some() {}
         serving.retain(|(place, task)| {
             let stays = wanted.contains(place);
@@ -185,7 +247,11 @@ where
             let task = tasks.spawn(serve_always(SocketAddr::new(address, port), interface, resolver, bounds));
             serving.push(((address, interface), task));
         }
-        if hotspots.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = hotspots.changed() => changed,
+            changed = names.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }
@@ -203,13 +269,13 @@ async fn serve_always<A: Answer>(local: SocketAddr, interface: IfName, answer: A
     }
 }
 
-trait PutZones {
-    fn put_zones(&self, zones: Vec<Zone>);
+trait PutScene {
+    fn put_scene(&self, scene: Scene);
 }
 
-impl<H, O> PutZones for Resolver<H, O> {
-    fn put_zones(&self, zones: Vec<Zone>) {
-        *self.zones.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(zones);
+impl<H, O> PutScene for Resolver<H, O> {
+    fn put_scene(&self, scene: Scene) {
+        *self.scene.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(scene);
     }
 }
 
@@ -220,39 +286,46 @@ where
     F: Future<Output = bool> + Send,
 {
     async fn answer(&self, local: IpAddr, from: IpAddr, packet: &[u8], transport: Transport) -> Option<Vec<u8>> {
-        let zones = Arc::clone(&self.zones.read().unwrap_or_else(PoisonError::into_inner));
-        let zone = zones.iter().find(|zone| zone.gateways().contains(&local))?;
-        // No open resolver: whoever comes in another way is not answered.
-        if !zone.is_guest(from) {
-            return None;
-        }
+        let scene = Arc::clone(&self.scene.read().unwrap_or_else(PoisonError::into_inner));
+        // No open resolver: whoever comes in another way is not answered. Servers may share an address; their nets differ.
+        let zone = scene.zones.iter().find(|zone| zone.gateways().contains(&local) && zone.is_within(from))?;
         let question = match message::read(packet) {
             Packet::Question(question) => question,
             Packet::Wrong(reply) => return Some(reply),
             Packet::Nothing => return None,
         };
         count(&self.stats.questions);
-        self.hosts.touch(from, clock::now_ms());
-        let device = self.hosts.find(from).filter(|host| host.hotspot == zone.id);
-        let who = device.map_or(Who::Stranger(zone.id), |host| Who::Device(zone.id, host.mac));
-        let standing = self.hosts.standing(from).unwrap_or(Standing::Captive);
-        let reply = match zone.decide(&question, standing) {
+        let (who, standing) = self.who(zone, from);
+        let (mut aliases, mut asked) = (Vec::new(), None);
+        let mut decision = zone.decide(&question, standing, &scene.records);
+        if let Decision::Alias(own, rest) = decision {
+            let about = asked.insert(question.about(rest));
+            decision = zone.decide(about, standing, &scene.records);
+            aliases = own;
+        }
+        let asked = asked.as_ref().unwrap_or(&question);
+        let mut reply = match decision {
             Decision::Say(reply) => {
                 count(&self.stats.answered);
                 reply
             }
-            Decision::Ask(ask) if self.budget.take(who, ask.class, Instant::now()) => {
-                let Some(_flight) = self.budget.begin(who) else {
+            Decision::Ask(ask) => {
+                if ask.may_be_blocked() && self.blocks(zone, &asked.name) {
+                    Reply::empty(ResponseCode::NXDomain)
+                } else if !self.budget.take(who, ask.class, Instant::now()) {
+                    count(&self.stats.over_budget);
+                    Reply::empty(ResponseCode::Refused)
+                } else if let Some(_flight) = self.budget.begin(who) {
+                    self.ask(zone, &scene.zones, asked, ask).await
+                } else {
                     count(&self.stats.dropped);
                     return None;
-                };
-                self.ask(zone, &zones, &question, ask).await
+                }
             }
-            Decision::Ask(_) => {
-                count(&self.stats.over_budget);
-                Reply::empty(ResponseCode::Refused)
-            }
+            // The last alias leads to a name that is not ours.
+            Decision::Alias(..) => Reply::empty(ResponseCode::ServFail),
         };
+        reply.answers.splice(0..0, aliases);
         Some(message::write(&question, &reply, transport))
     }
 
@@ -271,11 +344,39 @@ where
     O: Fn(Vec<GardenAddress>) -> F,
     F: Future<Output = bool>,
 {
+    fn who(&self, zone: &Zone, from: IpAddr) -> (Who, Standing) {
+        if !zone.is_of_guests() {
+            // Packets of accounts that may not send do not come so far.
+            return (Who::Account(zone.place, from), Standing::Online);
+        }
+        self.hosts.touch(from, clock::now_ms());
+        let device = self.hosts.find(from).filter(|host| Place::Hotspot(host.hotspot) == zone.place);
+        let who = device.map_or(Who::Stranger(zone.place), |host| Who::Device(zone.place, host.mac));
+        (who, self.hosts.standing(from).unwrap_or(Standing::Captive))
+    }
+
+    /// Whether a name is not answered there, which is counted.
+    fn blocks(&self, zone: &Zone, name: &Name) -> bool {
+        let blocks = zone.filtered && self.lists.filter().blocks(name);
+        if blocks {
+            count(&self.stats.blocked);
+        }
+        blocks
+    }
+
     async fn ask(&self, zone: &Zone, zones: &[Zone], question: &message::Question, ask: policy::Ask) -> Reply {
         let Ok(reply) = self.upstream.ask(&question.name, question.kind).await else {
             count(&self.stats.failed);
             return Reply::empty(ResponseCode::ServFail);
         };
+        // A name that is not blocked may be an alias of one that is.
+        let aliases = reply.answers.iter().filter_map(|record| match &record.data {
+            RData::CNAME(target) => Some(target.0.to_lowercase()),
+            _ => None,
+        });
+        if ask.may_be_blocked() && zone.filtered && aliases.into_iter().any(|alias| self.blocks(zone, &alias)) {
+            return Reply::empty(ResponseCode::NXDomain);
+        }
         count(&self.stats.answered);
         let mut reply = policy::bounded(zone.shield(reply, zones, &(self.host)()), ask);
         if let Some(ports) = ask.garden {

@@ -11,6 +11,7 @@ mod accounts;
 mod admissions;
 mod audit;
 mod cloud;
+mod dns;
 mod error;
 mod firewall;
 mod gateway;

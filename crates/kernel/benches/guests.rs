@@ -196,7 +196,7 @@ fn sender_mac() -> Mac {
 
 fn environment() -> Environment {
     let wans = vec!["wan0".parse().unwrap()];
-    Environment { wans, advertised: std::collections::BTreeSet::new(), zone: jiff::tz::TimeZone::UTC }
+    Environment { wans, advertised: std::collections::BTreeSet::new(), zone: jiff::tz::TimeZone::UTC, resolver: false }
 }
 
 fn hotspot() -> Hotspot {

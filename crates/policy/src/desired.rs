@@ -35,6 +35,8 @@ pub struct Environment {
     pub advertised: BTreeSet<IfName>,
     /// The gateway's time zone.
     pub zone: TimeZone,
+    /// Accounts may ask the gateway for names.
+    pub resolver: bool,
 }
 
 /// What the gateway as a whole needs. With neither server nor hotspot there is nothing but an empty skeleton: the host
@@ -48,7 +50,7 @@ pub fn base<'a, 'b>(
 ) -> Vec<Item> {
     let rules = SkeletonRules {
         wans: environment.wans.clone(),
-        servers: servers.into_iter().map(|server| server_rules(server, firewall)).collect(),
+        servers: servers.into_iter().map(|server| server_rules(server, firewall, environment.resolver)).collect(),
         hotspots: hotspots.into_iter().map(guest::hotspot_rules).collect(),
         firewall: FirewallRules::of(firewall),
     };
@@ -69,7 +71,8 @@ pub fn base<'a, 'b>(
     items
 }
 
-fn server_rules(server: &VpnServer, firewall: &Firewall) -> ServerRules {
+fn server_rules(server: &VpnServer, firewall: &Firewall, resolver: bool) -> ServerRules {
+    let own = server.resolver_addresses().filter(|_| resolver);
     ServerRules {
         id: server.id,
         interface: server.interface,
@@ -77,6 +80,7 @@ fn server_rules(server: &VpnServer, firewall: &Firewall) -> ServerRules {
         subnet_ipv6: server.active_ipv6().map(|net: Ipv6Net| net.trunc()),
         nat_to: (!server.disable_nat).then_some(server.external_ip),
         internal_traffic: server.internal_traffic || firewall.internal_traffic,
+        resolver: own.collect(),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod client_config;
 pub mod desired;
+pub mod dns;
 pub mod firewall;
 pub mod guest;
 pub mod hotspot;

@@ -92,6 +92,20 @@ impl VpnServer {
         self.address_ipv6.filter(|_| self.ipv6)
     }
 
+    /// The gateway's own addresses on its interface.
+    pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let v6 = self.active_ipv6().map(|net| IpAddr::V6(net.addr()));
+        [Some(IpAddr::V4(self.address.addr())), v6].into_iter().flatten()
+    }
+
+    /// Where accounts may ask the gateway for names (VPN API, section 3.3: `dns_1`, `dns_2`): its own addresses, and the
+    /// server's public one.
+    pub fn resolver_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let public = IpAddr::V4(self.external_ip);
+        let public = (!public.is_unspecified() && self.external_ip != self.address.addr()).then_some(public);
+        self.own_addresses().chain(public)
+    }
+
     /// Whether an account may have this address: within the subnet, and neither its network, broadcast nor the
     /// server's own address.
     #[must_use]

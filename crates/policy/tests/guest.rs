@@ -70,7 +70,7 @@ fn grant() -> Grant {
 fn of(grant: &Grant) -> (Vec<Item>, Option<i64>) {
     let hotspots: BTreeMap<_, _> = [hotspot(1), hotspot(2)].into_iter().map(|h| (h.id, h)).collect();
     let wans = vec!["eth0".parse().unwrap(), "eth1".parse().unwrap()];
-    let environment = Environment { advertised: BTreeSet::new(), wans, zone: TimeZone::UTC };
+    let environment = Environment { advertised: BTreeSet::new(), wans, zone: TimeZone::UTC, resolver: false };
     desired::grant(grant, &hotspots, &environment, NOW)
 }
 
@@ -167,7 +167,7 @@ fn nobody_gets_an_address_of_another_network_or_a_speed_without_a_class() {
 fn a_hotspot_needs_its_network_and_room_for_neighbours() {
     let one = hotspot(1);
     let wans = vec!["eth0".parse().unwrap()];
-    let environment = Environment { advertised: BTreeSet::new(), wans, zone: TimeZone::UTC };
+    let environment = Environment { advertised: BTreeSet::new(), wans, zone: TimeZone::UTC, resolver: false };
     let base = desired::base([], [&one], &doorward_policy::firewall::Firewall::default(), &environment);
     let has = |key| base.iter().any(|item| item.key() == key);
     assert!(has(Key::Sysctl(SysctlKey::ForwardV4)) && has(Key::Sysctl(SysctlKey::ForwardV6)));

@@ -70,7 +70,7 @@ fn account() -> Account {
 
 fn environment() -> Environment {
     let wans = vec!["eth0".parse().unwrap()];
-    Environment { advertised: wans.iter().copied().collect(), wans, zone: TimeZone::UTC }
+    Environment { advertised: wans.iter().copied().collect(), wans, zone: TimeZone::UTC, resolver: false }
 }
 
 fn keys(account: &Account) -> Vec<Key> {

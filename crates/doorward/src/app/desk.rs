@@ -21,6 +21,7 @@ pub enum Module {
     Logins,
     Live,
     Firewall,
+    Dns,
     Links,
     Operators,
     Audit,
@@ -44,7 +45,7 @@ pub enum Operation {
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Dashboard,
         Self::Servers,
         Self::Accounts,
@@ -54,6 +55,7 @@ impl Module {
         Self::Logins,
         Self::Live,
         Self::Firewall,
+        Self::Dns,
         Self::Links,
         Self::Operators,
         Self::Audit,
@@ -76,6 +78,7 @@ impl Module {
             Self::Logins => "logins",
             Self::Live => "live",
             Self::Firewall => "firewall",
+            Self::Dns => "dns",
             Self::Links => "links",
             Self::Operators => "operators",
             Self::Audit => "audit",

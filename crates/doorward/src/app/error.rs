@@ -1,6 +1,9 @@
 //! Why an operation was refused.
 
-use doorward_policy::firewall::{Chain, Refused};
+use doorward_policy::{
+    dns,
+    firewall::{Chain, Refused},
+};
 
 use super::{cloud::CloudError, hotspots::HotspotError};
 use crate::{hotspot_settings::Invalid, reconcile, store};
@@ -119,6 +122,10 @@ pub enum Error {
     FirewallPolicy(Chain),
     #[error(transparent)]
     Firewall(#[from] Refused),
+    #[error(transparent)]
+    Dns(#[from] dns::Refused),
+    #[error("forwarder {0} is no address")]
+    Forwarder(u8),
     #[error("not a chain")]
     RuleChain,
     #[error("not a network that packets go to")]

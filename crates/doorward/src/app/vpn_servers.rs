@@ -142,6 +142,7 @@ impl App {
             let mut server = app.new_server(&wish)?;
             server.id = app.store().insert_server(&server).await.map_err(|error| app.failed(error))?;
             app.directory().put_server(&server, std::iter::empty());
+            app.reload_names().await?;
             drop(_order);
             app.settle(&[Owner::Server(server.id)]).await;
             Ok(server)
@@ -165,6 +166,7 @@ impl App {
             }
             app.store().update_server(&server).await.map_err(|error| app.failed(error))?;
             app.directory().put_server(&server, accounts.iter());
+            app.reload_names().await?;
             drop(order);
             let mut owners = vec![Owner::Server(server.id)];
             if server.external_ip != old.external_ip {
@@ -190,6 +192,7 @@ impl App {
                 if in_use { Error::ServerHasAccounts } else { app.failed_or(error, Error::ServerNotFound) }
             })?;
             app.directory().remove_server(server.id);
+            app.reload_names().await?;
             drop(order);
             app.settle(&[Owner::Server(server.id)]).await;
             Ok(())
@@ -319,6 +322,12 @@ impl App {
             server.address = address.ok_or(Error::SubnetTaken)?;
         }
         fill(&mut server, wish)?;
+        if self.dns().enabled {
+            let own = [server.address.addr(), server.external_ip];
+            for (at, address) in own.into_iter().enumerate().filter(|(at, _)| wish.dns[*at].is_missing()) {
+                server.dns[at] = Some(address);
+            }
+        }
         self.fill_ipv6(&directory, &host, &mut server)?;
         Ok(server)
     }

@@ -167,7 +167,9 @@ fn open_hotspots(
         async move { garden.garden(addresses).await }
     };
     let options = dns::Options { upstreams: config.dns.upstreams.clone(), port: dns::PORT };
-    let (names, resolver) = dns::spawn(options, app.hotspots(), app.hosts().clone(), machine, open);
+    let served = dns::Served { hotspots: app.hotspots(), names: app.names(), lists: Arc::clone(app.lists()) };
+    let (names, resolver) = dns::spawn(options, served, app.hosts().clone(), machine, open);
+    let lists = dns::lists::spawn(Arc::clone(app.lists()), config.state_dir.join(dns::lists::FOLDER), app.names());
     let Portal { tls_certificate, tls_key } = &config.portal;
     let tls = match tls_certificate.as_os_str().is_empty() {
         true => None,
@@ -175,7 +177,7 @@ fn open_hotspots(
     };
     let portal_config = tls.as_ref().map(Served::config).transpose().context("portal")?;
     let portal = http::portal::spawn(app.clone(), portal_config).context("portal")?;
-    let mut servers = vec![dhcp, resolver, portal, outbox::spawn(app.clone())];
+    let mut servers = vec![dhcp, resolver, lists, portal, outbox::spawn(app.clone())];
     servers.extend(tls.map(|served| tokio::spawn(served.follow(tls_certificate.clone(), tls_key.clone()))));
     Ok(Guests { keepers: keeper::spawn(app.clone(), store.clone(), reconcile.clone(), stopped), servers, names })
 }

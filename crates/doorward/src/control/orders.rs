@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Answer, CloudLine,
+    Answer, CloudLine, DnsOrder, FirewallOrder, dns, firewall,
     forms::{HotspotForm, HotspotLine, VoucherForm, VoucherLine},
     links,
 };
@@ -79,6 +79,8 @@ pub enum Order {
     RotateCloud,
     SwitchCloud { on: bool },
     LeaveCloud,
+    Dns(DnsOrder),
+    Firewall(FirewallOrder),
 }
 
 /// Why an order was not carried out.
@@ -278,6 +280,8 @@ pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> R
         }
         Order::SwitchCloud { on } => Ok(app.switch_cloud(on).await?),
         Order::LeaveCloud => Ok(app.leave_cloud().await?),
+        Order::Dns(order) => dns::carry_out(app, order, answer).await,
+        Order::Firewall(order) => firewall::carry_out(app, order, answer).await,
     }
 }
 

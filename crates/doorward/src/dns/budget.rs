@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use doorward_policy::{guest::Mac, hotspot::HotspotId};
+use doorward_policy::{dns::Place, guest::Mac};
 
 /// Buckets that are kept; three a device.
 const MOST_BUCKETS: usize = 131_072;
@@ -22,9 +23,11 @@ const MOST_STRANGERS_IN_FLIGHT: u32 = 512;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Who {
     /// A device.
-    Device(HotspotId, Mac),
+    Device(Place, Mac),
+    /// An account of a VPN server: its addresses are its own.
+    Account(Place, IpAddr),
     /// One whose address is not known yet. They share, so that new addresses are no way round.
-    Stranger(HotspotId),
+    Stranger(Place),
 }
 
 /// What for.
@@ -53,7 +56,7 @@ struct Inner {
 enum Key {
     Of(Who, Class),
     /// All of a hotspot that is not logged in: a device that makes up new addresses of its own shares with itself.
-    Captive(HotspotId),
+    Captive(Place),
 }
 
 /// How many at once, and how many a second later on.
@@ -78,12 +81,12 @@ impl Budget {
     #[must_use]
     pub fn take(&self, who: Who, class: Class, now: Instant) -> bool {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Who::Device(hotspot, _) | Who::Stranger(hotspot)) = who;
-        let who = if inner.has_room(Key::Of(who, class), now) { who } else { Who::Stranger(hotspot) };
+        let (Who::Device(place, _) | Who::Account(place, _) | Who::Stranger(place)) = who;
+        let who = if inner.has_room(Key::Of(who, class), now) { who } else { Who::Stranger(place) };
         // The own one first: who has used it up takes nothing from others.
         inner.take(Key::Of(who, class), now)
             && match class {
-                Class::Other => inner.take(Key::Captive(hotspot), now),
+                Class::Other => inner.take(Key::Captive(place), now),
                 Class::Online | Class::Named => true,
             }
     }
@@ -93,7 +96,7 @@ impl Budget {
     pub fn begin(&self, who: Who) -> Option<Flight<'_>> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let most = match who {
-            Who::Device(..) => MOST_IN_FLIGHT,
+            Who::Device(..) | Who::Account(..) => MOST_IN_FLIGHT,
             Who::Stranger(_) => MOST_STRANGERS_IN_FLIGHT,
         };
         let count = inner.in_flight.entry(who).or_default();
@@ -151,8 +154,10 @@ fn rate(key: Key) -> Rate {
     let of = |burst, each_s| Rate { burst, each_s };
     match key {
         Key::Of(Who::Device(..), Class::Online) => of(512.0, 128.0),
-        Key::Of(Who::Device(..), Class::Named) => of(256.0, 32.0),
-        Key::Of(Who::Device(..), Class::Other) => of(30.0, 0.5),
+        // Behind an account may be an office.
+        Key::Of(Who::Account(..), Class::Online) => of(2_048.0, 512.0),
+        Key::Of(Who::Device(..) | Who::Account(..), Class::Named) => of(256.0, 32.0),
+        Key::Of(Who::Device(..) | Who::Account(..), Class::Other) => of(30.0, 0.5),
         Key::Of(Who::Stranger(_), Class::Online | Class::Named) => of(1_024.0, 256.0),
         Key::Of(Who::Stranger(_), Class::Other) => of(256.0, 32.0),
         Key::Captive(_) => of(1_024.0, 128.0),
@@ -161,9 +166,11 @@ fn rate(key: Key) -> Rate {
 
 #[cfg(test)]
 mod tests {
+    use doorward_policy::hotspot::HotspotId;
+
     use super::*;
 
-    const HOTSPOT: HotspotId = HotspotId(1);
+    const HOTSPOT: Place = Place::Hotspot(HotspotId(1));
 
     fn device(n: u32) -> Who {
         let [a, b, c, d] = n.to_be_bytes();
@@ -190,7 +197,7 @@ mod tests {
         assert_eq!(taken(&budget, Who::Stranger(HOTSPOT), Class::Other, start), 256);
         let all: usize = (0..1_000).map(|n| taken(&budget, device(n), Class::Other, start)).sum();
         assert_eq!(256 + all, 1_024, "a hotspot's captive devices share");
-        let elsewhere = Who::Device(HotspotId(2), Mac([2, 0, 0, 0, 0, 1]));
+        let elsewhere = Who::Device(Place::Hotspot(HotspotId(2)), Mac([2, 0, 0, 0, 0, 1]));
         assert_eq!(taken(&budget, elsewhere, Class::Other, start), 30);
     }
 

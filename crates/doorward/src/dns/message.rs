@@ -68,6 +68,12 @@ impl Question {
     pub fn class(&self) -> DNSClass {
         self.query.query_class()
     }
+
+    /// The same about another name; answered, it is still this one.
+    #[must_use]
+    pub fn about(&self, name: Name) -> Self {
+        Self { name, ..self.clone() }
+    }
 }
 
 impl Reply {

@@ -2,10 +2,7 @@
 
 use std::net::IpAddr;
 
-use doorward_policy::{
-    hotspot::{Hotspot, HotspotId},
-    name::IfName,
-};
+use doorward_policy::{dns::Place, hotspot::Hotspot, name::IfName};
 use hickory_proto::{
     op::ResponseCode,
     rr::{
@@ -19,8 +16,9 @@ use super::{
     budget::Class,
     garden::{self, Names, Ports},
     message::{self, Question, Reply},
+    own::Records,
 };
-use crate::{hosts::Standing, hotspot_settings::HotspotSettings};
+use crate::{app::dns::ServerNames, hosts::Standing, hotspot_settings::HotspotSettings};
 
 /// Seconds that our own answers are good for: a hotspot may be given another address.
 const OWN_TTL_S: u32 = 60;
@@ -72,11 +70,11 @@ const PROBES: [&str; 33] = [
 /// Apple's relay, which both ask to be told so.
 const ELSEWHERE: [&str; 3] = ["use-application-dns.net", "mask.icloud.com", "mask-h2.icloud.com"];
 
-/// A hotspot, as the resolver sees it.
+/// A hotspot or a VPN server, as the resolver sees it.
 #[derive(Debug, Clone)]
 pub struct Zone {
     /// Which one.
-    pub id: HotspotId,
+    pub place: Place,
     /// Its interface: what comes by another is not heard.
     pub interface: IfName,
     gateways: Vec<IpAddr>,
@@ -84,6 +82,8 @@ pub struct Zone {
     pub(super) lan_access: Vec<IpNet>,
     host_name: Option<Name>,
     garden: Names,
+    /// Names are blocked here.
+    pub filtered: bool,
 }
 
 /// What is done about a question.
@@ -93,6 +93,8 @@ pub enum Decision {
     Say(Reply),
     /// Asked upstream.
     Ask(Ask),
+    /// Aliases of our own, and the name that they lead to.
+    Alias(Vec<Record>, Name),
 }
 
 /// A question that goes upstream.
@@ -106,20 +108,50 @@ pub struct Ask {
     pub small: bool,
 }
 
+impl Ask {
+    /// Names that devices need to find out that they are captive, and those of the garden, are answered in any case.
+    #[must_use]
+    pub fn may_be_blocked(self) -> bool {
+        self.garden.is_none() && self.class != Class::Named
+    }
+}
+
 impl Zone {
     /// The zone of a hotspot.
     #[must_use]
-    pub fn of(hotspot: &Hotspot, settings: &HotspotSettings) -> Self {
+    pub fn of(hotspot: &Hotspot, settings: &HotspotSettings, filtered: bool) -> Self {
         let v6 = hotspot.address_ipv6.map(IpNet::V6);
         Self {
-            id: hotspot.id,
+            place: Place::Hotspot(hotspot.id),
             interface: hotspot.interface,
             gateways: hotspot.gateway_addresses().collect(),
             nets: [Some(IpNet::V4(hotspot.address)), v6].into_iter().flatten().collect(),
             lan_access: hotspot.lan_access.clone(),
             host_name: garden::parse(&settings.host_name),
             garden: Names::of(settings),
+            filtered,
         }
+    }
+
+    /// The zone of a VPN server.
+    #[must_use]
+    pub fn of_server(server: &ServerNames, filtered: bool) -> Self {
+        Self {
+            place: Place::Server(server.id),
+            interface: server.interface,
+            gateways: server.addresses.clone(),
+            nets: server.nets.clone(),
+            lan_access: Vec::new(),
+            host_name: None,
+            garden: Names::default(),
+            filtered,
+        }
+    }
+
+    /// Whether it is a hotspot's.
+    #[must_use]
+    pub fn is_of_guests(&self) -> bool {
+        matches!(self.place, Place::Hotspot(_))
     }
 
     /// The addresses at which it is served.
@@ -128,22 +160,31 @@ impl Zone {
         &self.gateways
     }
 
-    /// Whether a guest of it can have that address.
+    /// Whether a device of it can have that address.
     #[must_use]
-    pub fn is_guest(&self, address: IpAddr) -> bool {
+    pub fn is_within(&self, address: IpAddr) -> bool {
         self.nets.iter().any(|net| net.contains(&address)) && !self.gateways.contains(&address)
     }
 
     /// What is done about a question of a device with that standing.
     #[must_use]
-    pub fn decide(&self, question: &Question, standing: Standing) -> Decision {
+    pub fn decide(&self, question: &Question, standing: Standing, records: &Records) -> Decision {
         let (name, kind) = (&question.name, question.kind);
         let say = |code| Decision::Say(Reply::empty(code));
         if question.class() != DNSClass::IN || standing == Standing::Blocked || is_refused(kind) {
             return say(ResponseCode::Refused);
         }
-        if let Some(own) = self.own(question) {
-            return Decision::Say(own);
+        if let Some(reply) = self.portal(question) {
+            return Decision::Say(reply);
+        }
+        if let Some(found) = records.find(name, kind) {
+            return match found.rest {
+                Some(rest) => Decision::Alias(found.answers, rest),
+                None => Decision::Say(Reply::of(found.answers)),
+            };
+        }
+        if let Some(reply) = self.inside(question) {
+            return Decision::Say(reply);
         }
         if kind == RecordType::ANY {
             // RFC 8482: nobody needs all records, but attackers like their size.
@@ -178,16 +219,21 @@ impl Zone {
         Decision::Ask(Ask { class: Class::Other, garden: None, small: true })
     }
 
-    /// What we alone know: the portal's name and addresses, and that other names of ours are nobody's.
-    fn own(&self, question: &Question) -> Option<Reply> {
+    /// The portal's name.
+    fn portal(&self, question: &Question) -> Option<Reply> {
+        let Question { name, kind, .. } = question;
+        self.host_name.as_ref().filter(|host_name| *host_name == name)?;
+        let record = |address: &IpAddr| Record::from_rdata(name.clone(), OWN_TTL_S, RData::from(*address));
+        let addresses = self.gateways.iter().map(record);
+        Some(Reply::of(addresses.filter(|record| record.record_type() == *kind).collect()))
+    }
+
+    /// What nobody else knows: names of the link, and whose the addresses of this network are.
+    fn inside(&self, question: &Question) -> Option<Reply> {
         let (name, kind) = (&question.name, question.kind);
         let record = |data| Record::from_rdata(name.clone(), OWN_TTL_S, data);
-        if self.host_name.as_ref() == Some(name) {
-            let addresses = self.gateways.iter().map(|address| record(RData::from(*address)));
-            return Some(Reply::of(addresses.filter(|record| record.record_type() == kind).collect()));
-        }
-        // Names of the link, and addresses of this network, are never asked for elsewhere.
-        if name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(b"local")) {
+        // Names of the link, and addresses of this network, are never asked for elsewhere. An office may call itself so.
+        if self.is_of_guests() && name.iter().next_back().is_some_and(|label| label.eq_ignore_ascii_case(b"local")) {
             return Some(Reply::empty(ResponseCode::NXDomain));
         }
         let address = if kind == RecordType::PTR { name.parse_arpa_name().ok()? } else { return None };
@@ -231,6 +277,10 @@ fn is_listed(list: &[&str], name: &Name) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use doorward_policy::{
+        dns::{Data, Record as OwnRecord},
+        hotspot::HotspotId,
+    };
     use hickory_proto::op::{Message, Query};
 
     use super::*;
@@ -264,9 +314,9 @@ pub(super) mod tests {
         };
         let mut settings = HotspotSettings { garden: vec![entry("shop.example")], ..HotspotSettings::default() };
         settings.methods = vec![social(true)];
-        let zone = Zone::of(&hotspot, &settings);
+        let zone = Zone::of(&hotspot, &settings, true);
         settings.methods = vec![social(false)];
-        assert_eq!(Zone::of(&hotspot, &settings).garden.find(&"a.login.example.".parse().unwrap()), None);
+        assert_eq!(Zone::of(&hotspot, &settings, true).garden.find(&"a.login.example.".parse().unwrap()), None);
         zone
     }
 
@@ -282,13 +332,13 @@ pub(super) mod tests {
     }
 
     fn decide(name: &str, kind: RecordType, standing: Standing) -> Decision {
-        zone().decide(&question(name, kind, DNSClass::IN), standing)
+        zone().decide(&question(name, kind, DNSClass::IN), standing, &Records::default())
     }
 
     fn said(decision: Decision) -> (ResponseCode, Vec<String>) {
         match decision {
             Decision::Say(reply) => (reply.code, reply.answers.iter().map(|r| r.data.to_string()).collect()),
-            Decision::Ask(ask) => panic!("{ask:?}"),
+            other @ (Decision::Ask(_) | Decision::Alias(..)) => panic!("{other:?}"),
         }
     }
 
@@ -315,6 +365,48 @@ pub(super) mod tests {
         }
         assert!(matches!(decide("x.login.guest.internal.", RecordType::A, ONLINE), Decision::Ask(_)), "exactly that");
         assert_eq!(said(decide("printer.local.", RecordType::A, ONLINE)).0, ResponseCode::NXDomain);
+    }
+
+    #[test]
+    fn names_of_the_operators_are_answered_but_for_the_portals() {
+        let own = |name: &str, kind: &str, data: &str| OwnRecord {
+            name: name.parse().unwrap(),
+            data: Data::parse(kind, data).unwrap(),
+        };
+        let records = Records::of(&[
+            own("login.guest.internal", "A", "192.0.2.1"),
+            own("printer.local", "A", "192.168.1.9"),
+            own("shop.lan", "CNAME", "shop.example"),
+        ]);
+        let decide =
+            |name: &str, standing| zone().decide(&question(name, RecordType::A, DNSClass::IN), standing, &records);
+        for standing in [CAPTIVE, ONLINE] {
+            assert_eq!(said(decide("login.guest.internal.", standing)).1, ["10.30.0.1"]);
+            assert_eq!(said(decide("printer.local.", standing)).1, ["192.168.1.9"]);
+            assert!(
+                matches!(decide("shop.lan.", standing), Decision::Alias(_, rest) if rest.to_ascii() == "shop.example.")
+            );
+        }
+        assert_eq!(said(decide("printer.local.", Standing::Blocked)).0, ResponseCode::Refused);
+    }
+
+    #[test]
+    fn accounts_of_a_server_ask_what_they_like() {
+        let server = ServerNames {
+            id: doorward_policy::vpn_server::ServerId(3),
+            interface: "wg0".parse().unwrap(),
+            addresses: vec!["10.40.0.1".parse().unwrap()],
+            nets: vec!["10.40.0.0/24".parse().unwrap()],
+        };
+        let zone = Zone::of_server(&server, true);
+        assert!(zone.is_within("10.40.0.9".parse().unwrap()) && !zone.is_of_guests());
+        for other in ["10.40.0.1", "10.41.0.9", "fd00::9"] {
+            assert!(!zone.is_within(other.parse().unwrap()), "{other}");
+        }
+        let free = Decision::Ask(Ask { class: Class::Online, garden: None, small: false });
+        for name in ["example.com.", "server.office.local."] {
+            assert_eq!(zone.decide(&question(name, RecordType::TXT, DNSClass::IN), ONLINE, &Records::default()), free);
+        }
     }
 
     #[test]
@@ -361,7 +453,8 @@ pub(super) mod tests {
             assert!(refused("example.com.", RecordType::Unknown(254), standing));
             let any = said(decide("example.com.", RecordType::ANY, standing));
             assert_eq!((any.0, any.1.len()), (ResponseCode::NoError, 1));
-            let chaos = zone().decide(&question("version.bind.", RecordType::TXT, DNSClass::CH), standing);
+            let chaos =
+                zone().decide(&question("version.bind.", RecordType::TXT, DNSClass::CH), standing, &Records::default());
             assert_eq!(said(chaos).0, ResponseCode::Refused);
         }
         assert!(refused("login.guest.internal.", RecordType::A, Standing::Blocked));

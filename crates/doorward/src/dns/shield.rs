@@ -18,6 +18,10 @@ impl Zone {
     /// else's ("rebinding"), and what is no record. Networks that guests may reach are no secret from them.
     #[must_use]
     pub fn shield(&self, reply: Reply, zones: &[Zone], host: &Host) -> Reply {
+        if !self.is_of_guests() {
+            // What accounts may reach is for the firewall to say; names of an office lead to its own addresses.
+            return reply;
+        }
         let inside = |address: IpAddr| {
             let of_zones = zones.iter().flat_map(|zone| &zone.nets).any(|net| net.contains(&address));
             of_zones || (is_of_host(address, host) && !self.lan_access.iter().any(|net| net.contains(&address)))

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use doorward_policy::dns::Forwarder;
 use hickory_proto::{
     op::ResponseCode,
     rr::{Name, RData, RecordType},
@@ -22,7 +23,12 @@ use hickory_resolver::{
     system_conf::parse_resolv_conf,
 };
 
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::sync::watch;
+
 use super::message::Reply;
+use crate::tls;
 
 /// Where the machine's own resolvers stand.
 const SYSTEM: &str = "/etc/resolv.conf";
@@ -43,17 +49,30 @@ const WAIT: Duration = Duration::from_secs(3);
 const MOST_CACHED: u64 = 8_192;
 const MOST_CACHED_BYTES: usize = 4_096;
 
-/// Longest time that anything is remembered.
-const MOST_TTL: Duration = Duration::from_secs(24 * 3_600);
-
 /// Questions in flight to one resolver.
 const MOST_ACTIVE: usize = 2_048;
 
+/// Whom to ask, and for how long answers are remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Servers {
+    /// None: those of the machine.
+    pub servers: Vec<Forwarder>,
+    /// Longest time that an answer is remembered.
+    pub most_ttl: Duration,
+}
+
 /// The resolvers that we ask.
 pub(super) struct Upstream {
-    /// Follows the system's.
-    system: bool,
-    now: RwLock<Option<Arc<TokioResolver>>>,
+    /// Those that the configuration names, where the operator names none.
+    fallback: Vec<Forwarder>,
+    asked: RwLock<Asked>,
+}
+
+/// The resolvers of a moment.
+#[derive(Clone, Default)]
+struct Asked {
+    resolver: Option<Arc<TokioResolver>>,
+    most_ttl_s: u32,
 }
 
 /// No resolver gave an answer.
@@ -61,78 +80,94 @@ pub(super) struct Upstream {
 pub(super) struct Failed;
 
 impl Upstream {
-    /// Asks these resolvers; none: those of the system.
-    pub(super) fn new(servers: &[SocketAddr]) -> Self {
-        let this = Self { system: servers.is_empty(), now: RwLock::new(None) };
-        this.put(servers);
-        this
+    /// Asks nobody yet: [`Self::follow`] says whom.
+    pub(super) fn new(fallback: &[SocketAddr]) -> Self {
+        Self { fallback: fallback.iter().copied().map(Forwarder::Plain).collect(), asked: RwLock::default() }
     }
 
-    /// Follows the system's settings, for ever.
-    pub(super) async fn follow(&self) {
-        if !self.system {
-            return std::future::pending().await;
-        }
+    /// Asks whom the channel says, and where it says nobody, whom the system does. Ends when its sender is dropped.
+    pub(super) async fn follow(&self, mut servers: watch::Receiver<Servers>) {
         let mut seen = None;
         loop {
-            let changed = std::fs::metadata(SYSTEM).and_then(|file| file.modified()).ok();
-            if changed != seen || self.resolver().is_none() {
-                seen = changed;
-                self.put(&system_servers(Path::new(SYSTEM)));
+            let Servers { servers: given, most_ttl } = servers.borrow_and_update().clone();
+            let given = if given.is_empty() { self.fallback.clone() } else { given };
+            let system = given.is_empty();
+            let changed = system.then(|| std::fs::metadata(SYSTEM).and_then(|file| file.modified()).ok());
+            let now = (given.clone(), most_ttl, changed);
+            if seen.as_ref() != Some(&now) || self.asked().resolver.is_none() {
+                self.put(&if system { system_servers(Path::new(SYSTEM)) } else { given }, most_ttl);
+                seen = Some(now);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::select! {
+                changed = servers.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
         }
     }
 
     /// The answer to a full name in small letters.
     pub(super) async fn ask(&self, name: &Name, kind: RecordType) -> Result<Reply, Failed> {
-        let resolver = self.resolver().ok_or(Failed)?;
+        let Asked { resolver, most_ttl_s } = self.asked();
+        let resolver = resolver.ok_or(Failed)?;
         match tokio::time::timeout(WAIT, resolver.lookup(name.clone(), kind)).await {
             Ok(Ok(lookup)) => {
                 forget_if_large(&resolver, &lookup);
-                Ok(Reply::of(lookup.answers().to_vec()))
+                let mut answers = lookup.answers().to_vec();
+                answers.iter_mut().for_each(|record| record.ttl = record.ttl.min(most_ttl_s));
+                Ok(Reply::of(answers))
             }
             Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => Ok(nothing(&resolver, none, kind)),
             Ok(Err(_)) | Err(_) => Err(Failed),
         }
     }
 
-    fn resolver(&self) -> Option<Arc<TokioResolver>> {
-        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn asked(&self) -> Asked {
+        self.asked.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks others from now on. What is remembered is forgotten: they may see another internet.
-    fn put(&self, servers: &[SocketAddr]) {
-        let resolver = build(servers);
+    fn put(&self, servers: &[Forwarder], most_ttl: Duration) {
+        let resolver = build(servers, most_ttl);
         if resolver.is_none() && !servers.is_empty() {
             tracing::warn!("DNS: the upstream resolvers cannot be used");
         }
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = resolver.map(Arc::new);
+        let most_ttl_s = u32::try_from(most_ttl.as_secs()).unwrap_or(u32::MAX);
+        *self.asked.write().unwrap_or_else(PoisonError::into_inner) =
+            Asked { resolver: resolver.map(Arc::new), most_ttl_s };
     }
 }
 
-fn build(servers: &[SocketAddr]) -> Option<TokioResolver> {
+fn build(servers: &[Forwarder], most_ttl: Duration) -> Option<TokioResolver> {
     if servers.is_empty() {
         return None;
     }
-    let server = |address: &SocketAddr| {
-        let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
+    let by_tls = servers.iter().any(|server| !matches!(server, Forwarder::Plain(_)));
+    let server = |server: &Forwarder| {
+        let protocols = match server {
+            Forwarder::Plain(_) => vec![ProtocolConfig::Udp, ProtocolConfig::Tcp],
+            Forwarder::Tls { name, .. } => vec![ProtocolConfig::Tls { server_name: name.as_str().into() }],
+            Forwarder::Https { name, path, .. } => {
+                vec![ProtocolConfig::Https { server_name: name.as_str().into(), path: path.as_str().into() }]
+            }
+        };
+        let connections = protocols.into_iter().map(|protocol| {
             let mut connection = ConnectionConfig::new(protocol);
-            connection.port = address.port();
+            connection.port = server.at().port();
             connection
         });
-        NameServerConfig::new(address.ip(), true, connections.to_vec())
+        NameServerConfig::new(server.at().ip(), true, connections.collect())
     };
     let servers = servers.iter().take(MOST_SERVERS).map(server).collect();
     let config = ResolverConfig::from_parts(None, Vec::new(), servers);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    builder = builder.with_tls_config(tls(by_tls)?);
     let options: &mut ResolverOpts = builder.options_mut();
     options.timeout = TRY_WAIT;
     options.attempts = 1;
     options.edns0 = true;
     options.cache_size = MOST_CACHED;
-    options.positive_max_ttl = Some(MOST_TTL);
-    options.negative_max_ttl = Some(MOST_TTL);
+    options.positive_max_ttl = Some(most_ttl);
+    options.negative_max_ttl = Some(most_ttl);
     options.num_concurrent_reqs = AT_A_TIME;
     options.max_active_requests = MOST_ACTIVE;
     options.server_ordering_strategy = ServerOrderingStrategy::QueryStatistics;
@@ -140,6 +175,23 @@ fn build(servers: &[SocketAddr]) -> Option<TokioResolver> {
     options.use_hosts_file = ResolveHosts::Never;
     options.preserve_intermediates = true;
     builder.build().ok()
+}
+
+/// Trusts whom the system trusts; nobody where it is not needed, so that a system without certificates resolves names.
+fn tls(needed: bool) -> Option<ClientConfig> {
+    tls::install_provider();
+    let builder = ClientConfig::builder();
+    if !needed {
+        return Some(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
+    }
+    let verified = builder.with_platform_verifier();
+    match verified {
+        Ok(verified) => Some(verified.with_no_client_auth()),
+        Err(error) => {
+            tracing::warn!(%error, "DNS by TLS cannot be used");
+            None
+        }
+    }
 }
 
 /// That there is none, and for how long.
@@ -171,10 +223,10 @@ fn forget_if_large(resolver: &TokioResolver, lookup: &Lookup) {
     }
 }
 
-fn system_servers(file: &Path) -> Vec<SocketAddr> {
+fn system_servers(file: &Path) -> Vec<Forwarder> {
     let text = std::fs::read(file).unwrap_or_default();
     match parse_resolv_conf(text.get(..MOST_SYSTEM).unwrap_or(&text)) {
-        Ok((config, _)) => config.name_servers().iter().map(|server| SocketAddr::from((server.ip, 53))).collect(),
+        Ok((config, _)) => config.name_servers().iter().map(|server| Forwarder::from(server.ip)).collect(),
         Err(error) => {
             tracing::warn!(%error, "DNS: {SYSTEM} names no resolver");
             Vec::new()
@@ -193,12 +245,12 @@ mod tests {
         assert!(system_servers(&file).is_empty());
         std::fs::write(&file, "nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.com\n").unwrap();
         let servers: Vec<String> = system_servers(&file).iter().map(ToString::to_string).collect();
-        assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::53]:53"]);
+        assert_eq!(servers, ["192.0.2.53", "2001:db8::53"]);
     }
 
     #[tokio::test]
     async fn without_resolvers_there_is_no_answer_at_once() {
-        let upstream = Upstream { system: true, now: RwLock::new(None) };
+        let upstream = Upstream::new(&[]);
         assert_eq!(upstream.ask(&"example.com.".parse().unwrap(), RecordType::A).await, Err(Failed));
     }
 }

@@ -7,7 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use doorward_policy::firewall::{Chain, Refused};
+use doorward_policy::{
+    dns,
+    firewall::{Chain, Refused},
+};
 
 use super::envelope;
 use crate::app;
@@ -129,6 +132,10 @@ impl From<app::Error> for Refusal {
             E::RuleDestinationPort => (WRONG, "Destination port must be within 0-65535"),
             E::SystemRule => (FORBIDDEN, "You cannot delete this rule. ONLY name=system_PUQVPNCP"),
 
+            E::Forwarder(1) => (WRONG, "Incorrect data in Forwarder1 parameters"),
+            E::Forwarder(_) => (WRONG, "Incorrect data in Forwarder2 parameters"),
+            E::Dns(dns::Refused::CacheTtl) => (WRONG, "Incorrect data in Max cache TTL parameters"),
+
             E::Month => (WRONG, "Wrong month setting"),
             E::Year => (WRONG, "Wrong year setting"),
 
@@ -156,6 +163,7 @@ impl From<app::Error> for Refusal {
             | E::TestRecipient
             | E::Unsent(_)
             | E::Cloud(_)
+            | E::Dns(_)
             | E::Settings(_)
             | E::Store(_)
             | E::Kernel(_)

@@ -149,6 +149,12 @@ async fn gateway(registry: &mut Registry, site: &Site) {
         let names = process.names.read();
         counter(registry, "dns_questions", "Questions to the resolver", names.questions);
         counter(registry, "dns_answered", "Answers of the resolver", names.answered);
+        counter(
+            registry,
+            "dns_blocked",
+            "Questions that lists or the operator keep from being answered",
+            names.blocked,
+        );
         counter(registry, "dns_over_budget", "Questions of captive guests beyond their budget", names.over_budget);
         counter(registry, "dns_failed", "Questions that no forwarder answered", names.failed);
         counter(registry, "dns_dropped", "Questions for which there was no room", names.dropped);

@@ -11,6 +11,7 @@ mod assets;
 mod audit;
 mod csv;
 mod dashboard;
+mod dns;
 mod drafts;
 mod errors;
 mod events;
@@ -77,7 +78,7 @@ fn declare(routes: Routes) -> Routes {
     let routes = people::routes(routes);
     let routes = logins::routes(routes);
     let routes = live::routes(routes);
-    let routes = links::routes(firewall::routes(routes));
+    let routes = links::routes(dns::routes(firewall::routes(routes)));
     let routes = operators::routes(routes);
     let routes = audit::routes(routes);
     let routes = api_hashes::routes(routes);

@@ -18,6 +18,7 @@ use crate::app::App;
 
 mod account;
 mod account_live;
+mod dns;
 mod firewall;
 mod license;
 mod otl;
@@ -82,6 +83,8 @@ fn table() -> Vec<(&'static str, MethodRouter<Site>)> {
         ("/firewall/rules/filter/{rule_name}", delete(firewall::delete_rule)),
         ("/firewall/rules/nat", get(firewall::list_nat)),
         ("/firewall/rules/mangle", get(firewall::list_mangle)),
+
+        ("/dns", get(dns::get).put(dns::put)),
 
         ("/otl/config", get(otl::get_config)),
         ("/otl/list", get(otl::list)),

@@ -47,6 +47,7 @@ impl<K: Kernel> Task<K> {
         }
         if owners.contains(&Owner::Base) {
             self.firewall = self.store.firewall().await?.active;
+            self.environment.resolver = self.store.dns().await?.enabled;
         }
         let parts = self.load_parts(&owners).await?;
 

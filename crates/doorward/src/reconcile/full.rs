@@ -10,7 +10,7 @@ use std::{
 use doorward_kernel::Kernel;
 use doorward_policy::{
     account::Account,
-    desired,
+    desired::{self, Environment},
     firewall::Firewall,
     guest::Grant,
     hotspot::{Hotspot, HotspotId},
@@ -36,6 +36,7 @@ struct Snapshot {
     hotspots: BTreeMap<HotspotId, Hotspot>,
     grants: Vec<Grant>,
     firewall: Firewall,
+    resolver: bool,
 }
 
 impl<K: Kernel> Task<K> {
@@ -135,7 +136,8 @@ impl<K: Kernel> Task<K> {
             let hotspots = store.hotspots().await?.into_iter().map(|record| (record.hotspot.id, record.hotspot));
             let (hotspots, grants) = (hotspots.collect(), store.live_grants().await?);
             let firewall = store.firewall().await?.active;
-            Ok::<_, store::Error>(Snapshot { servers, accounts, hotspots, grants, firewall })
+            let resolver = store.dns().await?.enabled;
+            Ok::<_, store::Error>(Snapshot { servers, accounts, hotspots, grants, firewall, resolver })
         });
         if !self.ready {
             return Ok(load.await??);
@@ -200,7 +202,8 @@ impl<K: Kernel> Task<K> {
             take(self, Owner::Server(server.id), (desired::server(server), None));
         }
         let (servers, hotspots) = (snapshot.servers.values(), snapshot.hotspots.values());
-        let base = desired::base(servers, hotspots, &snapshot.firewall, &self.environment);
+        let environment = Environment { resolver: snapshot.resolver, ..self.environment.clone() };
+        let base = desired::base(servers, hotspots, &snapshot.firewall, &environment);
         take(self, Owner::Base, (base, None));
 
         let gone: Vec<Owner> = self.parts.others(&seen).collect();
@@ -211,6 +214,7 @@ impl<K: Kernel> Task<K> {
             self.servers = snapshot.servers;
             self.hotspots = snapshot.hotspots;
             self.firewall = snapshot.firewall;
+            self.environment = environment;
         }
         self.open_now(now_ms).for_each(|item| desired.put(item));
         desired

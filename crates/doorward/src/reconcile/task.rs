@@ -67,7 +67,12 @@ pub fn spawn<K: Kernel>(kernel: K, store: Store, options: Options) -> (Handle, t
         spent,
         status: status_out,
         host: host_out,
-        environment: Environment { wans: Vec::new(), advertised: BTreeSet::new(), zone: options.zone.clone() },
+        environment: Environment {
+            wans: Vec::new(),
+            advertised: BTreeSet::new(),
+            zone: options.zone.clone(),
+            resolver: false,
+        },
         servers: BTreeMap::new(),
         hotspots: BTreeMap::new(),
         firewall: Firewall::default(),

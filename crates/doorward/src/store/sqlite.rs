@@ -133,6 +133,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
         (8, "lists", include_str!("../../migrations/sqlite/0008_lists.sql")),
         (9, "passkeys", include_str!("../../migrations/sqlite/0009_passkeys.sql")),
         (10, "firewall", include_str!("../../migrations/sqlite/0010_firewall.sql")),
+        (11, "dns", include_str!("../../migrations/sqlite/0011_dns.sql")),
         (13, "cloud", include_str!("../../migrations/sqlite/0013_cloud.sql")),
         (14, "last logins", include_str!("../../migrations/sqlite/0014_last_logins.sql")),
     ];

@@ -89,7 +89,7 @@ pub fn limited(guest: i64) -> Grant {
 }
 
 pub fn environment() -> Environment {
-    Environment { wans: vec![wan()], advertised: BTreeSet::from([wan()]), zone: TimeZone::UTC }
+    Environment { wans: vec![wan()], advertised: BTreeSet::from([wan()]), zone: TimeZone::UTC, resolver: false }
 }
 
 pub fn items_of(grant: &Grant, hotspot: &Hotspot) -> Vec<Item> {

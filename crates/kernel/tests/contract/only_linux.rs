@@ -210,6 +210,7 @@ on_linux! {
             subnet_ipv6: Some(format!("fd70:{n:x}::/64").parse().unwrap()),
             nat_to: Some([192, 0, 2, 10].into()),
             internal_traffic: n.is_multiple_of(2),
+            resolver: Vec::new(),
         };
         let rules = SkeletonRules { wans: vec![wan()], servers: (256..256 + 1_000).map(server).collect(), ..SkeletonRules::default() };
         let desired = Items::from_iter([Item::Skeleton(Skeleton::of(rules))]);

@@ -107,6 +107,7 @@ fn skeleton(internal_traffic: bool) -> Item {
         subnet_ipv6: subnet_ipv6.map(|net| net.parse().unwrap()),
         nat_to: Some(Ipv4Addr::new(192, 0, 2, 10)),
         internal_traffic,
+        resolver: Vec::new(),
     };
     let servers = vec![rules(1, "wg70", "10.70.0.0/16", Some("fd70::/64")), rules(2, "wg71", "10.71.0.0/24", None)];
     Item::Skeleton(Skeleton::of(SkeletonRules { wans: vec![wan()], servers, ..SkeletonRules::default() }))

@@ -51,6 +51,7 @@ pub fn skeleton(internal_traffic: bool) -> Item {
         subnet_ipv6: Some("fd70::/64".parse().unwrap()),
         nat_to: Some(Ipv4Addr::new(192, 0, 2, 10)),
         internal_traffic,
+        resolver: Vec::new(),
     };
     Item::Skeleton(Skeleton::of(SkeletonRules { wans: vec![wan()], servers: vec![server], ..SkeletonRules::default() }))
 }

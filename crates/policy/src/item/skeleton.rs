@@ -1,6 +1,6 @@
 //! What our firewall table is rendered from.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sha2::{Digest as _, Sha256};
@@ -27,7 +27,7 @@ impl Eq for Skeleton {}
 
 impl Skeleton {
     /// Changes whenever the rendering of the same rules does, so that an upgrade renders them anew.
-    const RENDERING: u32 = 5;
+    const RENDERING: u32 = 6;
 
     /// A skeleton to be rendered.
     #[must_use]
@@ -133,4 +133,6 @@ pub struct ServerRules {
     pub nat_to: Option<Ipv4Addr>,
     /// Whether its clients may reach each other.
     pub internal_traffic: bool,
+    /// The gateway's own addresses there at which it resolves names.
+    pub resolver: Vec<IpAddr>,
 }

@@ -1,6 +1,7 @@
 //! The operations of the VPN API (section 3), in the order of its table.
 
 mod account;
+mod dns;
 mod firewall;
 mod otl;
 mod port_forward;
@@ -18,6 +19,7 @@ pub(super) fn operations() -> Vec<Operation> {
         port_forward::operations(),
         account::operations(),
         firewall::operations(),
+        dns::operations(),
         otl::operations(),
     ]
     .into_iter()
@@ -30,6 +32,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("Account", account::account()),
         ("Day", account::day()),
+        ("Dns", dns::dns()),
         ("FilterRule", firewall::rule()),
         ("Online", wireguard::online()),
         ("PortForward", port_forward::rule()),

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use doorward_policy::firewall::Refused;
+use doorward_policy::{dns, firewall::Refused};
 
 use super::invalid;
 use crate::{
@@ -80,6 +80,26 @@ fn cloud(error: &CloudError) -> &'static str {
     }
 }
 
+/// Name of the text of a refusal of what operators say of names.
+fn names(refused: dns::Refused) -> &'static str {
+    use dns::Refused as R;
+    match refused {
+        R::Forwarder => "error-dns-forwarder",
+        R::Forwarders => "error-dns-forwarders",
+        R::CacheTtl => "error-dns-ttl",
+        R::RefreshHours => "error-dns-refresh",
+        R::Name => "error-dns-name",
+        R::Pattern => "error-dns-pattern",
+        R::Data => "error-dns-data",
+        R::Alias => "error-dns-alias",
+        R::Taken => "error-dns-taken",
+        R::Missing => "error-dns-missing",
+        R::Full => "error-dns-full",
+        R::Title => "error-dns-title",
+        R::Url => "error-dns-url",
+    }
+}
+
 /// Name of the text of a refusal.
 fn name(error: &Error) -> Option<&'static str> {
     Some(match error {
@@ -145,6 +165,7 @@ fn name(error: &Error) -> Option<&'static str> {
         Error::Firewall(Refused::Families) => "error-firewall-families",
         Error::Firewall(Refused::Ports) => "error-firewall-ports",
         Error::Firewall(Refused::Full) => "error-firewall-full",
+        Error::Dns(refused) => names(*refused),
         Error::RuleDestination => "error-firewall-destination",
         Error::RuleSource => "error-firewall-source",
         Error::RuleSourcePort | Error::RuleDestinationPort => "error-firewall-port",
@@ -173,6 +194,7 @@ fn name(error: &Error) -> Option<&'static str> {
         | Error::Year
         | Error::Hotspot(_)
         | Error::Settings(_)
+        | Error::Forwarder(_)
         | Error::Unsent(_)
         | Error::Store(_)
         | Error::Kernel(_)

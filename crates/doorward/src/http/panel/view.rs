@@ -24,6 +24,7 @@ const MENU: &[(Module, &str, &str, &str)] = &[
     (Module::Logins, "/logins", "list-details", "menu-logins"),
     (Module::Live, "/live", "plug-connected", "menu-live"),
     (Module::Firewall, "/firewall", "shield-lock", "menu-firewall"),
+    (Module::Dns, "/dns", "world-search", "menu-dns"),
     (Module::Links, "/links", "link", "menu-links"),
     (Module::Operators, "/operators", "user-cog", "menu-operators"),
     (Module::Audit, "/audit", "history", "menu-audit"),

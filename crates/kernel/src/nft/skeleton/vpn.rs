@@ -26,6 +26,7 @@ pub(super) const OUT: &str = "vpn_out";
 pub(super) const IN: &str = "vpn_in";
 /// From the gateway itself to accounts.
 pub(super) const SELF: &str = "vpn_self";
+const DNS: u16 = 53;
 const INTERNAL: &str = "vpn_internal";
 const OUT_OPEN: &str = "vpn_out_open";
 const IN_OPEN: &str = "vpn_in_open";
@@ -33,7 +34,7 @@ const IN_OPEN: &str = "vpn_in_open";
 pub(super) const CHAINS: [&str; 7] = [HOST, OUT, OUT_OPEN, INTERNAL, IN, IN_OPEN, SELF];
 
 pub(super) fn rules(servers: &[ServerRules], own: &FirewallRules) -> Vec<Rule> {
-    let mut all = host_rules(own);
+    let mut all = host_rules(servers, own);
     all.extend(out_rules(servers, own));
     all.extend(internal_rules());
     all.extend(in_rules(own));
@@ -42,17 +43,27 @@ pub(super) fn rules(servers: &[ServerRules], own: &FirewallRules) -> Vec<Rule> {
     all
 }
 
-/// VPN to the gateway itself: what the operator's rules say, pings, and answers to what the gateway asked.
-fn host_rules(own: &FirewallRules) -> Vec<Rule> {
+/// VPN to the gateway itself: what the operator's rules say, names, pings, and answers to what the gateway asked.
+fn host_rules(servers: &[ServerRules], own: &FirewallRules) -> Vec<Rule> {
     let echo6 = rule(HOST).match_icmpv6_type(ICMPV6_ECHO_REQUEST);
     let mut rules = only_granted(HOST, End::Source);
     rules.extend(firewall::rules(HOST, Chain::Input, own, Rule::accept));
     rules.push(answers(HOST).accept());
+    rules.extend(servers.iter().flat_map(resolver_rules));
     if own.input == Verdict::Drop {
         rules.push(rule(HOST).drop());
     }
     rules.extend([rule(HOST).match_icmp_type(ICMP_ECHO_REQUEST).accept(), echo6.accept(), rule(HOST).drop()]);
     rules
+}
+
+/// Names are the gateway's own service, switched on as such: open whatever happens to what no rule decides.
+fn resolver_rules(server: &ServerRules) -> impl Iterator<Item = Rule> {
+    server.resolver.iter().flat_map(|address| {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let here = || rule(HOST).match_iif(server.interface.as_str()).match_daddr(*address, bits);
+        [here().match_udp_dport(DNS).accept(), here().match_tcp_dport(DNS).accept()]
+    })
 }
 
 /// Answers within connections that began the other way.

@@ -1,0 +1,105 @@
+menu-dns = DNS
+dns-tab-resolver = Resolver
+dns-tab-records = Eigene Einträge
+dns-tab-lists = Sperrlisten
+dns-tab-names = Von Hand
+dns-lead = Das Gateway löst Namen für Gäste auf, und für VPN-Konten, wo Sie das einschalten. Wonach Leute fragen, wird nicht aufgezeichnet.
+dns-resolver = Resolver
+dns-enabled = VPN-Konten antworten
+dns-enabled-hint = Unter der eigenen Adresse des Gateways auf jedem Server; neue Server geben sie dann ihren Clients. Gäste bekommen immer Antwort.
+dns-forwarders = Weiterleitung an
+dns-forwarders-hint = Einer je Zeile, höchstens 4: eine Adresse, tls://Adresse#Name oder https://Adresse/Pfad#Name. Leer: die Resolver dieses Rechners.
+dns-ttl = Antworten werden höchstens so lange gemerkt (Sekunden)
+dns-refresh = Sperrlisten werden angesehen alle (Stunden)
+dns-saved = Gespeichert.
+dns-places = Wo Namen gesperrt sind
+dns-places-lead = Sperrlisten und Namen von Hand gelten, wo dies eingeschaltet ist. Eigene Einträge werden überall beantwortet.
+dns-places-empty = Es gibt weder einen Server noch einen Hotspot.
+dns-place-server = VPN-Server
+dns-place-hotspot = Hotspot
+dns-test = Was aus einem Namen wird
+dns-name = Name
+dns-test-go = Nachsehen
+dns-test-own = Eigene Einträge beantworten ihn:
+dns-test-hand = Von Hand gesperrt.
+dns-test-list = Gesperrt durch die Liste „{ $list }“.
+dns-test-asked = Er ist nicht gesperrt: Die Weiterleitung wird gefragt.
+dns-counts = Seit dem Start
+dns-counts-lead = Zahlen aller Gäste und Konten zusammen.
+dns-blocked-names = Gesperrte Namen
+dns-questions = Fragen
+dns-answered = Beantwortet
+dns-blocked = Gesperrt
+dns-over-budget = Vor der Anmeldung abgelehnt
+dns-failed = Keine Weiterleitung antwortete
+dns-dropped = Ohne Platz
+dns-records-lead = Namen, die das Gateway selbst beantwortet, für Gäste und Konten gleichermaßen. Adressen führen auch zu ihren Namen zurück.
+dns-record-add = Neuer Eintrag
+dns-kind = Typ
+dns-data = Adresse oder Name
+dns-add = Hinzufügen
+dns-records-empty = Es gibt keine eigenen Einträge.
+dns-record-added = { $name } wurde hinzugefügt.
+dns-record-deleted = { $name } wurde gelöscht.
+dns-record-delete-confirm = Den Eintrag { $name } löschen?
+dns-names-lead = Ein erlaubter Name wird beantwortet, was die Listen auch sagen. Vor der Anmeldung sind der Walled Garden und was Geräte brauchen, um das Portal zu finden, nie gesperrt.
+dns-name-add = Neuer Name
+dns-name-hint = example.com ist dieser Name allein; *.example.com ist jeder Name darunter.
+dns-side = Er ist
+dns-side-blocked = gesperrt
+dns-side-allowed = erlaubt
+dns-names-empty = Kein Name ist von Hand gesperrt oder erlaubt.
+dns-name-added = { $name } wurde hinzugefügt.
+dns-name-deleted = { $name } wurde gelöscht.
+dns-lists-lead = Hosts-Dateien, Namenslisten und Filterlisten für DNS (||name^). Kann eine Liste nicht geholt werden, gilt ihre letzte gute Kopie weiter.
+dns-lists-names = { $n ->
+    [one] { $text } Name ist gesperrt.
+   *[other] { $text } Namen sind gesperrt.
+}
+dns-lists-memory = Sie brauchen { $bytes }.
+dns-lists-hand = { $n ->
+    [one] Namen von Hand verhinderten { $text } Antwort.
+   *[other] Namen von Hand verhinderten { $text } Antworten.
+}
+dns-lists-busy = Eine Liste wird geholt.
+dns-lists-look = Erneut nachsehen
+dns-lists-refresh = Jetzt holen
+dns-lists-refreshing = Die Listen werden jetzt angesehen.
+dns-lists-empty = Es gibt keine Sperrlisten.
+dns-list-add = Neue Liste
+dns-list-title = Titel
+dns-list-url = Adresse
+dns-list-hint = Über HTTPS oder HTTP, höchstens 64 MiB. Sie wird sofort geholt.
+dns-list-off = aus
+dns-list-fetching = wird geholt
+dns-list-failed = nicht geholt
+dns-list-error = Der letzte Versuch brachte nichts: { $why }. Es wird von selbst wieder versucht.
+dns-list-full = Für diese Liste ist nicht genug Platz. Schalten Sie andere aus.
+dns-list-names = Namen
+dns-list-skipped = { $n ->
+    [one] ({ $text } Zeile wurde nicht verstanden)
+   *[other] ({ $text } Zeilen wurden nicht verstanden)
+}
+dns-list-fetched = Diese Kopie seit
+dns-list-checked = Angesehen
+dns-list-never = nie
+dns-list-hits = Fragen, die sie sperrte
+dns-list-edit = Ändern
+dns-list-enabled = Diese Liste benutzen
+dns-list-added = { $name } wurde hinzugefügt und wird geholt.
+dns-list-saved = { $name } wurde gespeichert.
+dns-list-deleted = { $name } wurde gelöscht.
+dns-list-delete-confirm = Die Liste „{ $name }“ löschen? Ihre Namen werden dann wieder beantwortet.
+error-dns-forwarder = Eine Weiterleitung ist eine Adresse wie 192.0.2.53 oder [2001:db8::53]:5353, tls://192.0.2.53#dns.example oder https://192.0.2.53/dns-query#dns.example.
+error-dns-forwarders = Höchstens 4 Weiterleitungen werden gefragt.
+error-dns-ttl = Antworten werden 30 bis 3600 Sekunden gemerkt.
+error-dns-refresh = Listen werden alle 1 bis 168 Stunden angesehen.
+error-dns-name = Das ist kein Name. Namen haben Buchstaben ohne Akzente, Ziffern, Bindestriche und Unterstriche zwischen Punkten; andere schreibt man als xn--….
+error-dns-pattern = Ein Name wie example.com, oder *.example.com für alle Namen darunter.
+error-dns-data = Typ A nimmt eine IPv4-Adresse, AAAA eine IPv6-Adresse, CNAME einen anderen Namen.
+error-dns-alias = Ein Name hat entweder Adressen oder ein CNAME, und ein CNAME führt zu einem anderen Namen.
+error-dns-taken = Das gibt es schon.
+error-dns-missing = Diesen Eintrag gibt es nicht mehr.
+error-dns-full = Es ist kein Platz: höchstens 2000 Einträge, 20 Listen und 2000 Namen von Hand.
+error-dns-title = Der Titel hat 1 bis 64 Zeichen.
+error-dns-url = Die Adresse beginnt mit https:// oder http:// und hat höchstens 512 Zeichen.

@@ -1,0 +1,105 @@
+menu-dns = DNS
+dns-tab-resolver = Resolver
+dns-tab-records = Own records
+dns-tab-lists = Block lists
+dns-tab-names = By hand
+dns-lead = The gateway resolves names for guests, and for VPN accounts where you switch that on. What people ask for is not logged.
+dns-resolver = Resolver
+dns-enabled = Answer VPN accounts
+dns-enabled-hint = At the gateway’s own address on each server; new servers then give that address to their clients. Guests are always answered.
+dns-forwarders = Forwarders
+dns-forwarders-hint = One a line, 4 at most: an address, tls://address#name or https://address/path#name. Empty: the resolvers of this machine.
+dns-ttl = Answers are remembered for at most (seconds)
+dns-refresh = Block lists are looked at every (hours)
+dns-saved = Saved.
+dns-places = Where names are blocked
+dns-places-lead = Block lists and names by hand count where this is on. Own records are answered everywhere.
+dns-places-empty = There is neither a server nor a hotspot.
+dns-place-server = VPN server
+dns-place-hotspot = hotspot
+dns-test = What becomes of a name
+dns-name = Name
+dns-test-go = Look
+dns-test-own = Own records answer it:
+dns-test-hand = Blocked by hand.
+dns-test-list = Blocked by the list “{ $list }”.
+dns-test-asked = It is not blocked: the forwarders are asked.
+dns-counts = Since the start
+dns-counts-lead = Numbers of all guests and accounts together.
+dns-blocked-names = Names that are blocked
+dns-questions = Questions
+dns-answered = Answered
+dns-blocked = Blocked
+dns-over-budget = Refused before login
+dns-failed = No forwarder answered
+dns-dropped = Without room
+dns-records-lead = Names that the gateway answers itself, for guests and accounts alike. Addresses lead back to their names too.
+dns-record-add = New record
+dns-kind = Type
+dns-data = Address or name
+dns-add = Add
+dns-records-empty = There are no records of your own.
+dns-record-added = { $name } was added.
+dns-record-deleted = { $name } was deleted.
+dns-record-delete-confirm = Delete the record { $name }?
+dns-names-lead = A name that is allowed is answered whatever the lists say. Before login, the walled garden and what devices need to find the portal are never blocked.
+dns-name-add = New name
+dns-name-hint = example.com is that name alone; *.example.com is every name below it.
+dns-side = It is
+dns-side-blocked = blocked
+dns-side-allowed = allowed
+dns-names-empty = No name is blocked or allowed by hand.
+dns-name-added = { $name } was added.
+dns-name-deleted = { $name } was deleted.
+dns-lists-lead = Hosts files, lists of names, and filter lists for DNS (||name^). If a list cannot be fetched, its last good copy goes on.
+dns-lists-names = { $n ->
+    [one] { $text } name is blocked.
+   *[other] { $text } names are blocked.
+}
+dns-lists-memory = They take { $bytes }.
+dns-lists-hand = { $n ->
+    [one] Names by hand kept { $text } question from being answered.
+   *[other] Names by hand kept { $text } questions from being answered.
+}
+dns-lists-busy = A list is being fetched.
+dns-lists-look = Look again
+dns-lists-refresh = Fetch now
+dns-lists-refreshing = The lists are looked at now.
+dns-lists-empty = There are no block lists.
+dns-list-add = New list
+dns-list-title = Title
+dns-list-url = Address
+dns-list-hint = By HTTPS or HTTP, 64 MiB at most. It is fetched at once.
+dns-list-off = off
+dns-list-fetching = being fetched
+dns-list-failed = not fetched
+dns-list-error = The last look brought nothing: { $why }. It is tried again by itself.
+dns-list-full = There is no room for all of this list. Switch off others.
+dns-list-names = Names
+dns-list-skipped = { $n ->
+    [one] ({ $text } line was not understood)
+   *[other] ({ $text } lines were not understood)
+}
+dns-list-fetched = This copy since
+dns-list-checked = Looked at
+dns-list-never = never
+dns-list-hits = Questions that it blocked
+dns-list-edit = Change
+dns-list-enabled = Use this list
+dns-list-added = { $name } was added and is being fetched.
+dns-list-saved = { $name } was saved.
+dns-list-deleted = { $name } was deleted.
+dns-list-delete-confirm = Delete the list “{ $name }”? Its names are then answered again.
+error-dns-forwarder = A forwarder is an address such as 192.0.2.53 or [2001:db8::53]:5353, tls://192.0.2.53#dns.example or https://192.0.2.53/dns-query#dns.example.
+error-dns-forwarders = At most 4 forwarders are asked.
+error-dns-ttl = Answers are remembered for 30 to 3600 seconds.
+error-dns-refresh = Lists are looked at every 1 to 168 hours.
+error-dns-name = That is no name. Names have letters without accents, digits, hyphens and underscores between dots; others are written as xn--….
+error-dns-pattern = A name such as example.com, or *.example.com for all names below it.
+error-dns-data = Type A takes an IPv4 address, AAAA an IPv6 address, CNAME another name.
+error-dns-alias = A name has either addresses or one CNAME, and a CNAME leads to another name.
+error-dns-taken = That is there already.
+error-dns-missing = There is no such entry any more.
+error-dns-full = There is no room: at most 2000 records, 20 lists and 2000 names by hand.
+error-dns-title = The title has 1 to 64 characters.
+error-dns-url = The address begins with https:// or http:// and has at most 512 characters.

@@ -1,0 +1,105 @@
+menu-dns = DNS
+dns-tab-resolver = Resolución
+dns-tab-records = Registros propios
+dns-tab-lists = Listas de bloqueo
+dns-tab-names = A mano
+dns-lead = La pasarela resuelve nombres para los huéspedes, y para las cuentas VPN donde usted lo active. No se registra qué pregunta la gente.
+dns-resolver = Resolución
+dns-enabled = Responder a las cuentas VPN
+dns-enabled-hint = En la dirección propia de la pasarela en cada servidor; los servidores nuevos la dan entonces a sus clientes. A los huéspedes siempre se les responde.
+dns-forwarders = Reenviadores
+dns-forwarders-hint = Uno por línea, 4 como máximo: una dirección, tls://dirección#nombre o https://dirección/ruta#nombre. Vacío: los de este equipo.
+dns-ttl = Las respuestas se recuerdan como máximo (segundos)
+dns-refresh = Las listas se revisan cada (horas)
+dns-saved = Guardado.
+dns-places = Dónde se bloquean nombres
+dns-places-lead = Las listas y los nombres a mano valen donde esto está activado. Los registros propios se responden en todas partes.
+dns-places-empty = No hay ningún servidor ni hotspot.
+dns-place-server = servidor VPN
+dns-place-hotspot = hotspot
+dns-test = Qué pasa con un nombre
+dns-name = Nombre
+dns-test-go = Mirar
+dns-test-own = Lo responden registros propios:
+dns-test-hand = Bloqueado a mano.
+dns-test-list = Bloqueado por la lista «{ $list }».
+dns-test-asked = No está bloqueado: se pregunta a los reenviadores.
+dns-counts = Desde el arranque
+dns-counts-lead = Cifras de todos los huéspedes y cuentas juntos.
+dns-blocked-names = Nombres bloqueados
+dns-questions = Preguntas
+dns-answered = Respondidas
+dns-blocked = Bloqueadas
+dns-over-budget = Rechazadas antes de iniciar sesión
+dns-failed = Ningún reenviador respondió
+dns-dropped = Sin sitio
+dns-records-lead = Nombres que responde la propia pasarela, igual para huéspedes y cuentas. Las direcciones llevan también a sus nombres.
+dns-record-add = Registro nuevo
+dns-kind = Tipo
+dns-data = Dirección o nombre
+dns-add = Añadir
+dns-records-empty = No hay registros propios.
+dns-record-added = Se añadió { $name }.
+dns-record-deleted = Se borró { $name }.
+dns-record-delete-confirm = ¿Borrar el registro { $name }?
+dns-names-lead = Un nombre permitido se responde digan lo que digan las listas. Antes de iniciar sesión nunca se bloquean el jardín vallado ni lo que los dispositivos necesitan para encontrar el portal.
+dns-name-add = Nombre nuevo
+dns-name-hint = example.com es solo ese nombre; *.example.com es todo nombre por debajo.
+dns-side = Está
+dns-side-blocked = bloqueado
+dns-side-allowed = permitido
+dns-names-empty = No hay nombres bloqueados ni permitidos a mano.
+dns-name-added = Se añadió { $name }.
+dns-name-deleted = Se borró { $name }.
+dns-lists-lead = Archivos hosts, listas de nombres y listas de filtros para DNS (||nombre^). Si una lista no se puede descargar, sigue valiendo su última copia buena.
+dns-lists-names = { $n ->
+    [one] Hay { $text } nombre bloqueado.
+   *[other] Hay { $text } nombres bloqueados.
+}
+dns-lists-memory = Ocupan { $bytes }.
+dns-lists-hand = { $n ->
+    [one] Los nombres a mano evitaron { $text } respuesta.
+   *[other] Los nombres a mano evitaron { $text } respuestas.
+}
+dns-lists-busy = Se está descargando una lista.
+dns-lists-look = Mirar otra vez
+dns-lists-refresh = Descargar ahora
+dns-lists-refreshing = Las listas se revisan ahora.
+dns-lists-empty = No hay listas de bloqueo.
+dns-list-add = Lista nueva
+dns-list-title = Título
+dns-list-url = Dirección
+dns-list-hint = Por HTTPS o HTTP, 64 MiB como máximo. Se descarga enseguida.
+dns-list-off = desactivada
+dns-list-fetching = descargándose
+dns-list-failed = sin descargar
+dns-list-error = El último intento no trajo nada: { $why }. Se intenta otra vez por sí solo.
+dns-list-full = No hay sitio para toda esta lista. Desactive otras.
+dns-list-names = Nombres
+dns-list-skipped = { $n ->
+    [one] ({ $text } línea no se entendió)
+   *[other] ({ $text } líneas no se entendieron)
+}
+dns-list-fetched = Esta copia desde
+dns-list-checked = Revisada
+dns-list-never = nunca
+dns-list-hits = Preguntas que bloqueó
+dns-list-edit = Cambiar
+dns-list-enabled = Usar esta lista
+dns-list-added = Se añadió { $name } y se está descargando.
+dns-list-saved = Se guardó { $name }.
+dns-list-deleted = Se borró { $name }.
+dns-list-delete-confirm = ¿Borrar la lista «{ $name }»? Sus nombres volverán a responderse.
+error-dns-forwarder = Un reenviador es una dirección como 192.0.2.53 o [2001:db8::53]:5353, tls://192.0.2.53#dns.example o https://192.0.2.53/dns-query#dns.example.
+error-dns-forwarders = Se pregunta a 4 reenviadores como máximo.
+error-dns-ttl = Las respuestas se recuerdan de 30 a 3600 segundos.
+error-dns-refresh = Las listas se revisan cada 1 a 168 horas.
+error-dns-name = Eso no es un nombre. Los nombres tienen letras sin acentos, cifras, guiones y guiones bajos entre puntos; otros se escriben como xn--….
+error-dns-pattern = Un nombre como example.com, o *.example.com para todos los de debajo.
+error-dns-data = El tipo A lleva una dirección IPv4, AAAA una IPv6, CNAME otro nombre.
+error-dns-alias = Un nombre tiene direcciones o un solo CNAME, y un CNAME lleva a otro nombre.
+error-dns-taken = Eso ya existe.
+error-dns-missing = Esa entrada ya no existe.
+error-dns-full = No hay sitio: 2000 registros, 20 listas y 2000 nombres a mano como máximo.
+error-dns-title = El título tiene de 1 a 64 caracteres.
+error-dns-url = La dirección empieza por https:// o http:// y tiene 512 caracteres como máximo.

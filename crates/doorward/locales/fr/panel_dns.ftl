@@ -1,0 +1,105 @@
+menu-dns = DNS
+dns-tab-resolver = Résolveur
+dns-tab-records = Enregistrements propres
+dns-tab-lists = Listes de blocage
+dns-tab-names = À la main
+dns-lead = La passerelle résout les noms pour les invités, et pour les comptes VPN là où vous l’activez. Ce que les gens demandent n’est pas journalisé.
+dns-resolver = Résolveur
+dns-enabled = Répondre aux comptes VPN
+dns-enabled-hint = À l’adresse propre de la passerelle sur chaque serveur ; les nouveaux serveurs la donnent alors à leurs clients. Les invités reçoivent toujours une réponse.
+dns-forwarders = Redirecteurs
+dns-forwarders-hint = Un par ligne, 4 au plus : une adresse, tls://adresse#nom ou https://adresse/chemin#nom. Vide : ceux de cette machine.
+dns-ttl = Les réponses sont retenues au plus (secondes)
+dns-refresh = Les listes sont consultées toutes les (heures)
+dns-saved = Enregistré.
+dns-places = Où les noms sont bloqués
+dns-places-lead = Les listes et les noms à la main valent là où ceci est activé. Les enregistrements propres répondent partout.
+dns-places-empty = Il n’y a ni serveur ni hotspot.
+dns-place-server = serveur VPN
+dns-place-hotspot = hotspot
+dns-test = Ce que devient un nom
+dns-name = Nom
+dns-test-go = Voir
+dns-test-own = Des enregistrements propres y répondent :
+dns-test-hand = Bloqué à la main.
+dns-test-list = Bloqué par la liste « { $list } ».
+dns-test-asked = Il n’est pas bloqué : les redirecteurs sont interrogés.
+dns-counts = Depuis le démarrage
+dns-counts-lead = Chiffres de tous les invités et comptes ensemble.
+dns-blocked-names = Noms bloqués
+dns-questions = Questions
+dns-answered = Répondues
+dns-blocked = Bloquées
+dns-over-budget = Refusées avant la connexion
+dns-failed = Aucun redirecteur n’a répondu
+dns-dropped = Sans place
+dns-records-lead = Noms auxquels la passerelle répond elle-même, pour les invités comme pour les comptes. Les adresses ramènent aussi à leurs noms.
+dns-record-add = Nouvel enregistrement
+dns-kind = Type
+dns-data = Adresse ou nom
+dns-add = Ajouter
+dns-records-empty = Il n’y a pas d’enregistrement propre.
+dns-record-added = { $name } a été ajouté.
+dns-record-deleted = { $name } a été supprimé.
+dns-record-delete-confirm = Supprimer l’enregistrement { $name } ?
+dns-names-lead = Un nom autorisé reçoit une réponse quoi que disent les listes. Avant la connexion, le jardin clos et ce qu’il faut aux appareils pour trouver le portail ne sont jamais bloqués.
+dns-name-add = Nouveau nom
+dns-name-hint = example.com est ce seul nom ; *.example.com est tout nom en dessous.
+dns-side = Il est
+dns-side-blocked = bloqué
+dns-side-allowed = autorisé
+dns-names-empty = Aucun nom n’est bloqué ou autorisé à la main.
+dns-name-added = { $name } a été ajouté.
+dns-name-deleted = { $name } a été supprimé.
+dns-lists-lead = Fichiers hosts, listes de noms et listes de filtres pour DNS (||nom^). Si une liste ne peut être récupérée, sa dernière bonne copie reste valable.
+dns-lists-names = { $n ->
+    [one] { $text } nom est bloqué.
+   *[other] { $text } noms sont bloqués.
+}
+dns-lists-memory = Ils occupent { $bytes }.
+dns-lists-hand = { $n ->
+    [one] Les noms à la main ont empêché { $text } réponse.
+   *[other] Les noms à la main ont empêché { $text } réponses.
+}
+dns-lists-busy = Une liste est en cours de récupération.
+dns-lists-look = Regarder encore
+dns-lists-refresh = Récupérer maintenant
+dns-lists-refreshing = Les listes sont consultées maintenant.
+dns-lists-empty = Il n’y a pas de liste de blocage.
+dns-list-add = Nouvelle liste
+dns-list-title = Titre
+dns-list-url = Adresse
+dns-list-hint = Par HTTPS ou HTTP, 64 Mio au plus. Elle est récupérée aussitôt.
+dns-list-off = désactivée
+dns-list-fetching = en récupération
+dns-list-failed = non récupérée
+dns-list-error = Le dernier essai n’a rien apporté : { $why }. Un autre suit de lui-même.
+dns-list-full = Il n’y a pas de place pour toute cette liste. Désactivez-en d’autres.
+dns-list-names = Noms
+dns-list-skipped = { $n ->
+    [one] ({ $text } ligne n’a pas été comprise)
+   *[other] ({ $text } lignes n’ont pas été comprises)
+}
+dns-list-fetched = Cette copie depuis
+dns-list-checked = Consultée
+dns-list-never = jamais
+dns-list-hits = Questions qu’elle a bloquées
+dns-list-edit = Modifier
+dns-list-enabled = Utiliser cette liste
+dns-list-added = { $name } a été ajoutée et est en cours de récupération.
+dns-list-saved = { $name } a été enregistrée.
+dns-list-deleted = { $name } a été supprimée.
+dns-list-delete-confirm = Supprimer la liste « { $name } » ? Ses noms recevront de nouveau une réponse.
+error-dns-forwarder = Un redirecteur est une adresse comme 192.0.2.53 ou [2001:db8::53]:5353, tls://192.0.2.53#dns.example ou https://192.0.2.53/dns-query#dns.example.
+error-dns-forwarders = 4 redirecteurs au plus sont interrogés.
+error-dns-ttl = Les réponses sont retenues de 30 à 3600 secondes.
+error-dns-refresh = Les listes sont consultées toutes les 1 à 168 heures.
+error-dns-name = Ce n’est pas un nom. Les noms ont des lettres sans accents, des chiffres, des traits d’union et des soulignés entre les points ; les autres s’écrivent xn--….
+error-dns-pattern = Un nom comme example.com, ou *.example.com pour tous les noms en dessous.
+error-dns-data = Le type A prend une adresse IPv4, AAAA une adresse IPv6, CNAME un autre nom.
+error-dns-alias = Un nom a soit des adresses, soit un seul CNAME, et un CNAME mène à un autre nom.
+error-dns-taken = Cela existe déjà.
+error-dns-missing = Cette entrée n’existe plus.
+error-dns-full = Il n’y a pas de place : 2000 enregistrements, 20 listes et 2000 noms à la main au plus.
+error-dns-title = Le titre a de 1 à 64 caractères.
+error-dns-url = L’adresse commence par https:// ou http:// et a 512 caractères au plus.
