@@ -130,8 +130,9 @@ pub fn monitoring_router(app: App, settings: &HttpSettings) -> Router {
 
 /// The router of the line to a relay: the hotspot API by POST at `/api/`, and nothing else. Requests must bear a
 /// [`CloudCaller`](crate::cloud::CloudCaller).
-pub fn cloud_api_router(app: App) -> Router {
-    hotspot_api::cloud_router(app)
+pub fn cloud_api_router(app: App, requests: Requests) -> Router {
+    let watch = Watch { requests, trusted_proxies: Arc::from([]) };
+    hotspot_api::cloud_router(app).layer(middleware::from_fn_with_state(watch, observe))
 }
 
 /// Bounds what a request may cost.

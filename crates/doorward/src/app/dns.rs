@@ -101,7 +101,9 @@ pub(super) async fn load(store: &Store) -> Result<Naming, store::Error> {
 
 async fn names(store: &Store) -> Result<Names, store::Error> {
     let (dns, servers) = (store.dns().await?, store.servers().await?);
-    Ok(Names { dns, servers: servers.iter().map(ServerNames::of).collect() })
+    let mut servers: Vec<ServerNames> = servers.iter().map(ServerNames::of).collect();
+    servers.sort_by_key(|server| server.id);
+    Ok(Names { dns, servers })
 }
 
 impl App {

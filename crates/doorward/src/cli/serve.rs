@@ -72,6 +72,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let process = Process { started, kernel: probe, names: guests.names };
     let certificate = open_certificate(&config)?;
     let settings = http_settings(&config, process.clone(), &certificate)?;
+    let requests = settings.requests.clone();
     let routers = Routers {
         local_api: http::local_api_router(app.clone(), &settings),
         monitoring: http::monitoring_router(app.clone(), &settings),
@@ -95,7 +96,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
 
-    let line = cloud::spawn(app.clone(), http::cloud_api_router(app.clone()));
+    let line = cloud::spawn(app.clone(), http::cloud_api_router(app.clone(), requests));
 
     begin_setup(&app).await?;
     notify(sd_notify::NotifyState::Ready);

@@ -139,6 +139,7 @@ impl Builder {
                 table.masks.push(mask);
             }
         }
+        table.index.reserve_exact((1 << INDEX_BITS) + 1);
         let mut at = 0;
         for first in 0..=1_u64 << INDEX_BITS {
             while table.digests.get(at).is_some_and(|digest| digest >> (64 - INDEX_BITS) < first) {

@@ -25,6 +25,7 @@ use prometheus_client::{
 use tracing::Instrument as _;
 
 use super::{peer, source};
+use crate::cloud::CloudCaller;
 
 /// Bears the id that a request has in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -118,8 +119,12 @@ pub(super) async fn observe(State(watch): State<Watch>, request: Request, next: 
     let (began, id) = (Instant::now(), watch.requests.next_id());
     let face = Face::of(request.uri().path());
     let (method, path) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
-    let client = peer(&request)
-        .map(|peer| source::of(peer.ip(), request.headers(), &watch.trusted_proxies).unwrap_or(peer.ip()));
+    let by_line = request.extensions().get::<CloudCaller>().map(|caller| caller.0);
+    let by_socket = || {
+        let peer = peer(&request)?.ip();
+        Some(source::of(peer, request.headers(), &watch.trusted_proxies).unwrap_or(peer))
+    };
+    let client = by_line.or_else(by_socket);
     let span = tracing::info_span!("request", id);
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), began.elapsed());

@@ -12,7 +12,7 @@ use doorward::{
         operators::Role,
     },
     cloud::{self, CloudCaller, dial::Dialer},
-    http::cloud_api_router,
+    http::{Requests, cloud_api_router},
     relay::{
         Bound,
         config::{Limits, RelayConfig},
@@ -143,7 +143,7 @@ async fn only_post_at_one_path_comes_by_the_cloud(database: Database) {
         // A public address: from the LAN listener it would be nobody's.
         request.extensions_mut().unwrap().insert(CloudCaller("203.0.113.9".parse().unwrap()));
         let request = request.body(Body::from(body.to_owned())).unwrap();
-        let response = cloud_api_router(gateway.app.clone()).oneshot(request).await.unwrap();
+        let response = cloud_api_router(gateway.app.clone(), Requests::default()).oneshot(request).await.unwrap();
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice::<Value>(&bytes).unwrap_or_default())
@@ -173,7 +173,7 @@ async fn only_post_at_one_path_comes_by_the_cloud(database: Database) {
 
 async fn a_gateway_enrols_renews_and_leaves_by_the_panel(database: Database) {
     let (gateway, relay) = (Gateway::start(database).await, Relay::start().await);
-    let line = cloud::spawn(gateway.app.clone(), cloud_api_router(gateway.app.clone()));
+    let line = cloud::spawn(gateway.app.clone(), cloud_api_router(gateway.app.clone(), Requests::default()));
     let root = Browser::new(&gateway, "root", Role::Admin).await;
     assert!(root.get("/api-access").await.text.contains("not connected"));
     for path in ["/api-access/cloud/rotate", "/api-access/cloud/leave", "/api-access/cloud"] {
@@ -205,9 +205,16 @@ async fn a_gateway_enrols_renews_and_leaves_by_the_panel(database: Database) {
     root.done("/api-access/methods", &[("post", "1")]).await;
     connected(&gateway).await;
     let page = root.get("/api-access").await.text;
+    let credential = gateway.store.cloud().await.unwrap().unwrap().credential;
+    for path in ["/api-access", "/audit", "/settings/status"] {
+        assert!(
+            !root.get(path).await.text.contains(credential.expose()),
+            "{path} shows what the gateway connects with"
+        );
+    }
     let first = gateway.app.cloud().unwrap();
     assert!(page.contains(&format!("https://{}.{DOMAIN}/api/", first.name)) && page.contains("connected since"));
-    assert!(page.contains(" ms</dd>") && !page.contains(first.credential.expose()), "latency, and no secret");
+    assert!(page.contains(" ms</dd>"), "latency");
     let body = json!({ "api-key": gateway.app.api_key().expose(), "action": "get_voucher_users" }).to_string();
     assert!(relay.post(first.name.as_str(), &body).await.contains("\"users\""));
     let answer = root.post("/api-access/cloud/enrol", &good).await;
@@ -311,7 +318,7 @@ async fn a_hostile_gateway_does_not_hurt_the_relay(database: Database) {
         line.abort();
     }
     // It serves others as before.
-    let line = cloud::spawn(gateway.app.clone(), cloud_api_router(gateway.app.clone()));
+    let line = cloud::spawn(gateway.app.clone(), cloud_api_router(gateway.app.clone(), Requests::default()));
     gateway.app.enrol_cloud(relay.wish().await).await.unwrap();
     connected(&gateway).await;
     let name = gateway.app.cloud().unwrap().name.clone();
@@ -331,7 +338,7 @@ async fn a_hostile_relay_does_not_hurt_the_gateway(database: Database) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     gateway.app.heard_cloud(|record| record.port = port).await.unwrap();
-    let line = cloud::spawn(gateway.app.clone(), cloud_api_router(gateway.app.clone()));
+    let line = cloud::spawn(gateway.app.clone(), cloud_api_router(gateway.app.clone(), Requests::default()));
     let accept = async || {
         let (tcp, _) = timeout(SOON, listener.accept()).await.expect("the gateway dials").unwrap();
         let mut tls = timeout(SOON, acceptor.accept(tcp)).await.unwrap().unwrap();

@@ -148,7 +148,6 @@ async fn what_comes_later_is_not_found(database: Database) {
     gateway.server_and_account().await;
     for path in [
         "/account/peer_1/ikev2_profile",
-        "/dns",
         "/otl/config_ikev2",
         "/traffic_logging",
         "/system/traffic_logging",

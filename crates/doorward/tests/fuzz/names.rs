@@ -10,8 +10,10 @@ use std::{
 use doorward::{
     dhcp,
     dns::{
+        blocks::Builder,
         budget::{Budget, Class, Who},
         message::{self, MOST_UDP, Packet, Reply, Transport},
+        own::Records,
         policy::{self, Ask, Decision, Zone},
     },
     hosts::Standing,
@@ -19,6 +21,7 @@ use doorward::{
 };
 use doorward_kernel::Host;
 use doorward_policy::{
+    dns::{Data, Forwarder, Pattern, Place, Record as OwnRecord},
     guest::Mac,
     hotspot::{Hotspot, HotspotId},
 };
@@ -35,7 +38,9 @@ use hickory_proto::{
 
 use crate::generate::{CASES, Generator, cases};
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
+    "nas.lan.",
+    "store.lan.",
     "login.guest.internal.",
     "shop.example.",
     "a.b.pay.example.",
@@ -93,7 +98,14 @@ fn zone() -> Zone {
     };
     let entry = |name: &str| GardenEntry { name: name.to_owned(), http: true };
     let garden = vec![entry("shop.example"), entry("*.pay.example")];
-    Zone::of(&hotspot, &HotspotSettings { garden, ..HotspotSettings::default() })
+    Zone::of(&hotspot, &HotspotSettings { garden, ..HotspotSettings::default() }, true)
+}
+
+/// Names of the operator's own.
+fn records() -> Records {
+    let own =
+        |name: &str, kind, data| OwnRecord { name: name.parse().unwrap(), data: Data::parse(kind, data).unwrap() };
+    Records::of(&[own("nas.lan", "A", "192.168.77.20"), own("store.lan", "CNAME", "shop.example")])
 }
 
 fn host() -> Host {
@@ -130,17 +142,22 @@ fn questions() {
             samples.push(message.to_vec().unwrap());
         }
     }
-    let zone = zone();
+    let (zone, records) = (zone(), records());
     cases(&samples, &WORDS, |input, generator| match message::read(input) {
         Packet::Nothing => assert!(input.len() < 12 || input.len() > 4_096 || input[2] & 0x80 != 0),
         Packet::Wrong(reply) => drop(check_packet(&reply, &input[..2], MOST_UDP)),
         Packet::Question(question) => {
             let standing = *generator.pick(&STANDINGS);
-            let reply = match zone.decide(&question, standing) {
+            let reply = match zone.decide(&question, standing, &records) {
                 Decision::Say(reply) => reply,
                 Decision::Ask(ask) => {
                     check_ask(ask, standing, &question.name, question.kind);
                     Reply::empty(ResponseCode::ServFail)
+                }
+                Decision::Alias(aliases, rest) => {
+                    assert_eq!((aliases.len(), rest.to_ascii().as_str()), (1, "shop.example."));
+                    assert_ne!(standing, Standing::Blocked);
+                    Reply::of(aliases)
                 }
             };
             let transport = *generator.pick(&[Transport::Udp, Transport::Tcp]);
@@ -216,6 +233,53 @@ fn answers() {
 }
 
 #[test]
+fn block_lists() {
+    let samples = [
+        "# hosts\n0.0.0.0 ads.example b.example # why\n127.0.0.1 localhost\n::1 ip6-localhost\r\n",
+        "[Adblock Plus]\n! filters\n||ads.example^\n@@||fine.ads.example^$important\n||*.c.example^|\n",
+        "*.wild.example\nplain.example.\n_dns.example\nxn--bcher-kva.example\n",
+    ];
+    let samples: Vec<Vec<u8>> = samples.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let words: [&[u8]; 9] = [b"||", b"^", b"*.", b"@@", b".", b"\n", b"0.0.0.0 ", b"\xef\xbb\xbf", b"\xff\x00"];
+    let asked: Vec<Name> = ["ads.example.", "x.wild.example.", "."].map(name).to_vec();
+    cases(&samples, &words, |input, _| {
+        let mut builder = Builder::default();
+        let read = builder.add_list(input).expect("memory can be read");
+        let lines = input.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        // A name and what stands before it take four bytes at least.
+        assert!(read.skipped <= lines && read.names <= input.len() as u64 / 3 + 1, "{read:?}");
+        let table = builder.build();
+        assert!(table.len() as u64 <= read.names * 2);
+        for name in &asked {
+            assert!(table.judge(name).is_none() || read.names > 0);
+        }
+    });
+}
+
+#[test]
+fn forwarders_and_patterns() {
+    let samples = [
+        "192.0.2.53",
+        "[2001:db8::53]:5353",
+        "tls://192.0.2.53#dns.example",
+        "https://[::1]:8443/dns-query#a.b",
+        "*.a.example",
+    ];
+    let samples: Vec<Vec<u8>> = samples.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let words: [&[u8]; 8] = [b"tls://", b"https://", b"#", b"]", b"%1", b":0", b"..", b"\x00"];
+    cases(&samples, &words, |input, _| {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        // What is taken reads back as the same, whatever it looked like.
+        if let Ok(forwarder) = text.parse::<Forwarder>() {
+            assert_eq!(forwarder.to_string().parse(), Ok(forwarder));
+        }
+        if let Ok(pattern) = text.parse::<Pattern>() {
+            assert_eq!(pattern.to_string().parse(), Ok(pattern));
+        }
+    });
+}
+
+#[test]
 fn lease_files() {
     let samples = [
         "1795420000 02:00:00:00:00:01 10.30.0.7 Annas-Phone 01:02:00:00:00:00:01\n\
@@ -246,7 +310,7 @@ fn no_order_of_questions_gets_more_than_the_budget() {
         passed += Duration::from_micros(generator.next() % 1_200);
         let now = start + passed.saturating_sub(Duration::from_millis(generator.next() % 3));
         let mac = Mac([2, 0, 0, 0, 0, u8::try_from(generator.below(4)).unwrap()]);
-        if budget.take(Who::Device(HotspotId(1), mac), Class::Other, now) {
+        if budget.take(Who::Device(Place::Hotspot(HotspotId(1)), mac), Class::Other, now) {
             *taken.entry(mac).or_default() += 1;
         }
     }

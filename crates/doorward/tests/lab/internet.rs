@@ -15,6 +15,9 @@ use crate::{
 /// How the real servers of the probes, and all others, name themselves.
 pub const SERVER_NAME: &str = "the-internet";
 
+/// What is published at `/ads.txt`.
+pub const BLOCK_LIST: &str = "# adverts\n0.0.0.0 ads.example\n||tracker.example^\n";
+
 /// Client, URL, and the answer of the real server.
 pub const PROBES: [(&str, &str, u16, &str); 8] = [
     (
@@ -88,7 +91,8 @@ fn answer(stream: TcpStream) -> std::io::Result<()> {
     }
     let url = format!("http://{host}{path}");
     let probe = PROBES.iter().find(|(_, probe, _, _)| *probe == url);
-    let (status, body) = probe.map_or((200, "hello from the internet\n"), |(_, _, status, body)| (*status, *body));
+    let usual = if path == "/ads.txt" { BLOCK_LIST } else { "hello from the internet\n" };
+    let (status, body) = probe.map_or((200, usual), |(_, _, status, body)| (*status, *body));
     write!(
         reader.get_mut(),
         "HTTP/1.1 {status} X\r\nServer: {SERVER_NAME}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

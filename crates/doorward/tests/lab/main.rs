@@ -4,6 +4,7 @@ mod access;
 mod acme;
 mod api;
 mod client;
+mod dns;
 mod drift;
 mod firewall;
 mod flow;

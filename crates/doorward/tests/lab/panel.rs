@@ -225,6 +225,12 @@ fn every_page_can_be_read_by_everybody() {
     browser.step("hash", &json!({ "name": "billing", "ip": LAN_HOST }));
     browser.step("role", &json!({ "name": "desk", "role": "voucher_manager", "paths": ["/"] }));
 
+    lab.gateway.doorward("dns add-record nas.office A 192.168.77.20");
+    lab.gateway.doorward(&format!("dns add-list Ads http://{SERVER}/ads.txt"));
+    lab.gateway.doorward("dns block *.bad.example");
+    lab.gateway.doorward("dns allow fine.bad.example");
+    lab.gateway.doorward("firewall add no_smtp forward drop --protocol tcp --to-port 25");
+
     let mut paths = serde_json::Map::new();
     for path in [
         "/",
@@ -245,6 +251,11 @@ fn every_page_can_be_read_by_everybody() {
         "/links",
         "/links/look",
         "/firewall",
+        "/dns",
+        "/dns?name=nas.office",
+        "/dns/records",
+        "/dns/lists",
+        "/dns/names",
         "/operators",
         "/operators/+new",
         "/operators/desk",

@@ -10,9 +10,9 @@ use std::{
 };
 
 use doorward::{
-    app::HotspotRecord,
+    app::{HotspotRecord, dns::Names},
     clock,
-    dns::{self, Counts, GardenAddress, Stats},
+    dns::{self, Counts, GardenAddress, Served, Stats, lists::Lists},
     hosts::{Hosts, Online},
     hotspot_settings::GardenEntry,
 };
@@ -31,21 +31,23 @@ use crate::world::{as_guest, eventually, guest, in_namespaces, inside, plug_in, 
 
 const GUEST: Ipv4Addr = Ipv4Addr::new(10, 30, 0, 7);
 const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
-const GATEWAY: &str = "10.30.0.1";
-const UPSTREAM: &str = "127.0.0.1:5301";
+pub const GATEWAY: &str = "10.30.0.1";
+pub const UPSTREAM: &str = "127.0.0.1:5301";
 const SILENT: &str = "127.0.0.1:5302";
 
 /// What a local answer may take on a busy machine.
-const SOON: Duration = Duration::from_secs(5);
+pub const SOON: Duration = Duration::from_secs(5);
 
 /// Whoever says nothing for this long says nothing.
-const SILENCE: Duration = Duration::from_millis(700);
+pub const SILENCE: Duration = Duration::from_millis(700);
 
 /// How long the kernel of these tests takes to open an address.
 const OPENING: Duration = Duration::from_millis(150);
 
-struct Rig {
+pub struct Rig {
     hosts: Hosts,
+    pub names: watch::Sender<Arc<Names>>,
+    pub lists: Arc<Lists>,
     hotspots: watch::Sender<Arc<Vec<HotspotRecord>>>,
     opened: Arc<Mutex<Vec<GardenAddress>>>,
     stats: Arc<Stats>,
@@ -54,7 +56,7 @@ struct Rig {
 
 impl Rig {
     /// A resolver at the gateway's addresses, which come later, and an upstream on the gateway itself.
-    async fn new(upstreams: &[&str]) -> Self {
+    pub async fn new(upstreams: &[&str]) -> Self {
         let garden = [("shop.example", false), ("*.pay.example", true), ("inner.example", false)];
         let entry = |(name, http): (&str, bool)| GardenEntry { name: name.to_owned(), http };
         let (hotspots, receiver) = watch::channel(record(|_, settings| settings.garden = garden.map(entry).to_vec()));
@@ -79,8 +81,11 @@ impl Rig {
         };
         let options =
             dns::Options { upstreams: upstreams.iter().map(|text| text.parse().unwrap()).collect(), port: dns::PORT };
-        let (stats, _) = dns::spawn(options, receiver, hosts.clone(), move || Arc::clone(&machine), open);
-        let this = Self { hosts, hotspots, opened, stats, upstream: Some(start_upstream()) };
+        let (names, told) = watch::channel(Arc::default());
+        let lists: Arc<Lists> = Arc::default();
+        let served = Served { hotspots: receiver, names: told, lists: Arc::clone(&lists) };
+        let (stats, _) = dns::spawn(options, served, hosts.clone(), move || Arc::clone(&machine), open);
+        let this = Self { hosts, names, lists, hotspots, opened, stats, upstream: Some(start_upstream()) };
         tokio::time::sleep(Duration::from_millis(100)).await;
         plug_in();
         for line in ["addr add 10.30.0.7/24 dev eth0", "addr add fd30::7/64 dev eth0 nodad"] {
@@ -90,13 +95,13 @@ impl Rig {
         this
     }
 
-    fn seen(&self) {
+    pub fn seen(&self) {
         for address in [IpAddr::V4(GUEST), "fd30::7".parse().unwrap()] {
             self.hosts.seen(HotspotId(1), MAC, address, 0);
         }
     }
 
-    fn online(&self) {
+    pub fn online(&self) {
         let online = Online {
             session: SessionId(1),
             grant: GrantId(1),
@@ -108,7 +113,7 @@ impl Rig {
         self.hosts.set_online(HotspotId(1), MAC, online, 0);
     }
 
-    fn counts(&self) -> Counts {
+    pub fn counts(&self) -> Counts {
         self.stats.read()
     }
 }
@@ -143,6 +148,7 @@ fn start_upstream() -> std::process::Child {
         "--host-record=web.pay.example,192.0.2.21,2001:db8:80::21",
         "--host-record=edge.cdn.example,192.0.2.20",
         "--cname=shop.example,edge.cdn.example",
+        "--cname=alias.example,edge.cdn.example",
         "--address=/evil.example/10.30.0.9",
         "--address=/printer.example/192.168.77.10",
         "--address=/inner.example/10.99.0.1",
@@ -155,12 +161,12 @@ fn start_upstream() -> std::process::Child {
 }
 
 /// Asks a server from the thread's own network; `None`: no answer in time.
-fn ask_of(server: &str, name: &str, kind: RecordType) -> Option<Message> {
+pub fn ask_of(server: &str, name: &str, kind: RecordType) -> Option<Message> {
     // The first answer of a neighbour, or of no upstream, takes its time.
     ask_within(Duration::from_secs(4), server, name, kind)
 }
 
-fn ask_within(within: Duration, server: &str, name: &str, kind: RecordType) -> Option<Message> {
+pub fn ask_within(within: Duration, server: &str, name: &str, kind: RecordType) -> Option<Message> {
     let server: SocketAddr = server.parse().unwrap();
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { "::".parse().unwrap() };
     let socket = UdpSocket::bind((any, 0)).unwrap();
@@ -185,15 +191,15 @@ fn question(name: &str, kind: RecordType) -> Message {
 }
 
 /// Asks the gateway as the guest.
-async fn ask(name: &'static str, kind: RecordType) -> Message {
+pub async fn ask(name: &'static str, kind: RecordType) -> Message {
     guest(move || ask_of(&format!("{GATEWAY}:53"), name, kind)).await.expect(name)
 }
 
-fn addresses(message: &Message) -> Vec<String> {
+pub fn addresses(message: &Message) -> Vec<String> {
     message.answers.iter().filter_map(|record| record.data.ip_addr()).map(|address| address.to_string()).collect()
 }
 
-fn code(message: &Message) -> ResponseCode {
+pub fn code(message: &Message) -> ResponseCode {
     message.metadata.response_code
 }
 

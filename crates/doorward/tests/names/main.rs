@@ -5,4 +5,5 @@
 
 mod dhcp;
 mod dns;
+mod naming;
 mod world;

@@ -22,6 +22,15 @@ const ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// Runs the test named `test` again in namespaces of its own, and there its `body`. When it ends, however it ends, the
 /// kernel ends everything in them.
 pub fn in_namespaces(test: &str, body: impl Future<Output = ()>) {
+    in_namespaces_with(test, Vec::new, body);
+}
+
+/// The same with an environment, which is made outside.
+pub fn in_namespaces_with(
+    test: &str,
+    environment: impl FnOnce() -> Vec<(&'static str, String)>,
+    body: impl Future<Output = ()>,
+) {
     if std::env::var_os(INSIDE).is_some() {
         for line in [
             "mount -t tmpfs none /run",
@@ -44,6 +53,7 @@ pub fn in_namespaces(test: &str, body: impl Future<Output = ()>) {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
+        .envs(environment())
         .status()
         .expect("unshare runs");
     assert!(status.success(), "{test} failed inside");

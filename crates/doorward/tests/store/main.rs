@@ -11,6 +11,7 @@ mod accounts;
 mod admissions;
 mod cloud;
 mod damage;
+mod dns;
 mod durability;
 mod guest_lists;
 mod guests;
