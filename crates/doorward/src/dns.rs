@@ -370,9 +370,8 @@ where
             return Reply::empty(ResponseCode::ServFail);
         };
         // A name that is not blocked may be an alias of one that is.
-        let aliases = reply.answers.iter().filter_map(|record| match &record.data {
-            RData::CNAME(target) => Some(target.0.to_lowercase()),
-            _ => None,
+        let aliases = reply.answers.iter().filter_map(|record| {
+            if let RData::CNAME(target) = &record.data { Some(target.0.to_lowercase()) } else { None }
         });
         if ask.may_be_blocked() && zone.filtered && aliases.into_iter().any(|alias| self.blocks(zone, &alias)) {
             return Reply::empty(ResponseCode::NXDomain);

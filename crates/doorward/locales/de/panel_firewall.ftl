@@ -56,3 +56,7 @@ firewall-applied = Die Änderung ist wirksam. Bestätigen Sie sie.
 firewall-discarded = Der Entwurf wurde verworfen.
 firewall-confirmed = Die Änderung bleibt.
 firewall-taken-back = Die vorigen Regeln sind zurück; das Angewendete ist wieder der Entwurf.
+firewall-of = Regeln von
+firewall-of-all = Alle Regeln
+firewall-of-go = Zeigen
+firewall-of-empty = Keine Regel betrifft { $name }.

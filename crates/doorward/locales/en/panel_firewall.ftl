@@ -56,3 +56,7 @@ firewall-applied = The change is in effect. Confirm it.
 firewall-discarded = The draft was discarded.
 firewall-confirmed = The change stays.
 firewall-taken-back = The rules from before are back; what was applied is the draft again.
+firewall-of = Rules of
+firewall-of-all = All rules
+firewall-of-go = Show
+firewall-of-empty = No rule is about { $name }.

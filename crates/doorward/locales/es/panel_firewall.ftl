@@ -56,3 +56,7 @@ firewall-applied = El cambio está en vigor. Confírmelo.
 firewall-discarded = El borrador se ha descartado.
 firewall-confirmed = El cambio se queda.
 firewall-taken-back = Las reglas anteriores han vuelto; lo aplicado es de nuevo el borrador.
+firewall-of = Reglas de
+firewall-of-all = Todas las reglas
+firewall-of-go = Mostrar
+firewall-of-empty = Ninguna regla afecta a { $name }.

@@ -56,3 +56,7 @@ firewall-applied = Le changement est en vigueur. Confirmez-le.
 firewall-discarded = Le brouillon a été abandonné.
 firewall-confirmed = Le changement reste.
 firewall-taken-back = Les règles d’avant sont revenues ; ce qui était appliqué est de nouveau le brouillon.
+firewall-of = Règles de
+firewall-of-all = Toutes les règles
+firewall-of-go = Afficher
+firewall-of-empty = Aucune règle ne concerne { $name }.

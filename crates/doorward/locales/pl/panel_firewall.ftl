@@ -58,3 +58,7 @@ firewall-applied = Zmiana działa. Potwierdź ją.
 firewall-discarded = Szkic odrzucono.
 firewall-confirmed = Zmiana zostaje.
 firewall-taken-back = Poprzednie reguły wróciły; to, co zastosowano, jest znów szkicem.
+firewall-of = Reguły dla
+firewall-of-all = Wszystkie reguły
+firewall-of-go = Pokaż
+firewall-of-empty = Żadna reguła nie dotyczy { $name }.

@@ -12,6 +12,7 @@ use doorward_policy::{
     item::Counter,
     observed::{Count, Scope},
 };
+use ipnet::IpNet;
 
 pub use self::edit::{ConfWish, RuleWish};
 use super::{App, Error, now_ms};
@@ -49,6 +50,27 @@ impl App {
             | Counter::SessionDown(_) => None,
         };
         Ok(stats.counters.into_iter().filter_map(of_rule).collect())
+    }
+
+    /// Networks of servers and hotspots, by name: `server/NAME` or `hotspot/NAME`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn own_nets(&self) -> Result<Vec<(IpNet, String)>, Error> {
+        let named = |word: &str, name: &dyn std::fmt::Display, nets: [Option<IpNet>; 2]| {
+            let name = format!("{word}/{name}");
+            nets.into_iter().flatten().map(move |net| (net.trunc(), name.clone())).collect::<Vec<_>>()
+        };
+        let servers = self.list_servers().await?;
+        let servers = servers.values().flat_map(|server| {
+            named("server", &server.name, [Some(server.address.into()), server.active_ipv6().map(IpNet::V6)])
+        });
+        let hotspots = self.hotspots().borrow().clone();
+        let hotspots = hotspots.iter().flat_map(|record| {
+            let hotspot = &record.hotspot;
+            named("hotspot", &record.name, [Some(hotspot.address.into()), hotspot.address_ipv6.map(IpNet::V6)])
+        });
+        Ok(servers.chain(hotspots).collect())
     }
 
     /// Changes what is in effect, at once; what would come back and what is being edited change alike, so that neither undoes

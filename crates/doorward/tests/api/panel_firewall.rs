@@ -5,7 +5,12 @@ use doorward::app::operators::Role;
 
 use crate::{browser::Browser, databases::Database, gateway::Gateway};
 
-both_engines!(a_draft_is_applied_and_confirmed, what_was_typed_wrong_is_shown_again, a_viewer_only_looks);
+both_engines!(
+    a_draft_is_applied_and_confirmed,
+    rules_of_one_server_are_shown,
+    what_was_typed_wrong_is_shown_again,
+    a_viewer_only_looks,
+);
 
 async fn active(gateway: &Gateway) -> Vec<String> {
     let rules = gateway.app.firewall().await.unwrap().active.rules;
@@ -45,6 +50,33 @@ async fn a_draft_is_applied_and_confirmed(database: Database) {
     for action in ["stage_rule", "apply", "confirm", "take_back", "discard"] {
         assert!(audit.contains(action), "{action}");
     }
+}
+
+async fn rules_of_one_server_are_shown(database: Database) {
+    let gateway = Gateway::start(database).await;
+    let root = Browser::new(&gateway, "root", Role::Admin).await;
+    gateway.server("name=one&address=10.1.0.1/24&external_ip=192.0.2.1&ipv6=1&address_ipv6=fd01::1/64").await;
+    gateway.server("name=two&address=10.2.0.1/24&external_ip=192.0.2.1").await;
+    for rule in [
+        "name=host_of_one&chain=FORWARD&action=DROP&s_ip=10.1.0.9/32",
+        "name=around_one&chain=FORWARD&action=ACCEPT&d_ip=10.0.0.0/15",
+        "name=six_of_one&chain=FORWARD&action=DROP&d_ip=fd01::/64",
+        "name=of_two&chain=FORWARD&action=DROP&s_ip=10.2.0.0/24&d_ip=10.2.0.0/24",
+        "name=everywhere&chain=INPUT&action=DROP&protocol=TCP&d_port=25",
+    ] {
+        gateway.post("/firewall/rules/filter/end", rule).await.msg();
+    }
+    let shown = async |of: &str| {
+        let page = root.get(&format!("/firewall?of={of}")).await.text;
+        let names = ["host_of_one", "around_one", "six_of_one", "of_two", "everywhere"];
+        names.into_iter().filter(|name| page.contains(&format!(">{name}<"))).collect::<Vec<_>>()
+    };
+    assert_eq!(shown("server/one").await, ["host_of_one", "around_one", "six_of_one", "everywhere"]);
+    assert_eq!(shown("server/two").await, ["of_two", "everywhere"]);
+    assert_eq!(shown("").await.len(), 5);
+    assert_eq!(shown("server/gone").await.len(), 5);
+    let page = root.get("/firewall").await.text;
+    assert!(page.contains("<option value=\"10.1.0.0/24\">server/one</option>"), "networks to choose from");
 }
 
 async fn what_was_typed_wrong_is_shown_again(database: Database) {

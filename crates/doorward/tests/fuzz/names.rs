@@ -242,12 +242,16 @@ fn block_lists() {
     let samples: Vec<Vec<u8>> = samples.iter().map(|text| text.as_bytes().to_vec()).collect();
     let words: [&[u8]; 9] = [b"||", b"^", b"*.", b"@@", b".", b"\n", b"0.0.0.0 ", b"\xef\xbb\xbf", b"\xff\x00"];
     let asked: Vec<Name> = ["ads.example.", "x.wild.example.", "."].map(name).to_vec();
-    cases(&samples, &words, |input, _| {
+    cases(&samples, &words, |input, generator| {
         let mut builder = Builder::default();
         let read = builder.add_list(input).expect("memory can be read");
         let lines = input.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
         // A name and what stands before it take four bytes at least.
         assert!(read.skipped <= lines && read.names <= input.len() as u64 / 3 + 1, "{read:?}");
+        // A table has an index of its own, which takes longer than all the rest.
+        if generator.below(256) > 0 {
+            return;
+        }
         let table = builder.build();
         assert!(table.len() as u64 <= read.names * 2);
         for name in &asked {

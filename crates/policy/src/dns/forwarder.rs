@@ -108,7 +108,7 @@ impl fmt::Display for Forwarder {
         let place = |at: &SocketAddr, port| match at {
             SocketAddr::V4(v4) if v4.port() == port => v4.ip().to_string(),
             SocketAddr::V6(v6) if v6.port() == port => format!("[{}]", v6.ip()),
-            at => at.to_string(),
+            SocketAddr::V4(_) | SocketAddr::V6(_) => at.to_string(),
         };
         match self {
             Self::Plain(at) if at.port() == PLAIN => at.ip().fmt(f),

@@ -3,15 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use askama::Template;
+use axum::extract::RawQuery;
 use doorward_policy::{
     firewall::{Chain, Firewall, Place, Rule, RuleId, RuleProtocol, Verdict},
     observed::Count,
 };
+use ipnet::IpNet;
 
 use super::{
     form::Form,
     routes::Routes,
-    seat::{Answer, Seat},
+    seat::{Answer, Failure, Seat},
     view::Frame,
 };
 use crate::{
@@ -54,6 +56,10 @@ struct Page {
     changed: Vec<&'static str>,
     /// Seconds that are left to confirm.
     confirm_s: Option<u64>,
+    /// Networks of servers and hotspots, each with its name, to choose from.
+    nets: Vec<(IpNet, String)>,
+    /// Rules that concern this one alone are shown; empty: all.
+    of: String,
     wish: Typed,
     error: String,
 }
@@ -119,6 +125,17 @@ const PROTOCOLS: [&str; 4] = ["ANY", "TCP", "UDP", "ICMP"];
 const VERDICTS: [&str; 2] = ["ACCEPT", "DROP"];
 
 impl Page {
+    /// Names to choose from, each once.
+    fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.nets.iter().map(|(_, name)| name.as_str()).collect();
+        names.dedup();
+        names
+    }
+
+    fn is_of(&self, name: &str) -> bool {
+        self.of == name
+    }
+
     fn policies(&self) -> [(&'static str, &'static str, &'static str); 3] {
         [
             ("policy_forward", "firewall-forward", word(self.shown.forward)),
@@ -150,8 +167,19 @@ fn words(rule: &Rule) -> String {
     format!("{action} {chain} {protocol:?} {source}:{source_port} → {destination}:{destination_port}")
 }
 
-async fn page(seat: &Seat, wish: Typed, error: String) -> Result<Page, super::seat::Failure> {
+/// Whether packets of these networks may match a rule.
+fn concerns(rule: &Rule, nets: &[IpNet]) -> bool {
+    let touches = |net: &IpNet| {
+        let meets = |end: IpNet| end.contains(net) || net.contains(&end);
+        rule.any_family() || meets(rule.source) || meets(rule.destination)
+    };
+    nets.iter().any(touches)
+}
+
+async fn page(seat: &Seat, of: &str, wish: Typed, error: String) -> Result<Page, Failure> {
     let app = seat.desk()?.view(MODULE)?;
+    let nets = app.own_nets().await?;
+    let chosen: Vec<IpNet> = nets.iter().filter(|(_, name)| name == of).map(|(net, _)| *net).collect();
     let state = app.firewall().await?;
     let counts = tokio::time::timeout(KERNEL_WAIT, app.rule_counts()).await.ok().and_then(Result::ok);
     let confirm_s = state.previous.map(|(_, by)| {
@@ -171,8 +199,11 @@ async fn page(seat: &Seat, wish: Typed, error: String) -> Result<Page, super::se
     ] {
         changed.extend(differs.then_some(name));
     }
-    let rows = rows(&shown, &state.active, counts.unwrap_or_default());
-    Ok(Page { f: seat.frame("menu-firewall"), shown, rows, staged, changed, confirm_s, wish, error })
+    let mut rows = rows(&shown, &state.active, counts.unwrap_or_default());
+    // What is gone meanwhile has no rules of its own: all are shown.
+    let of = if chosen.is_empty() { String::new() } else { of.to_owned() };
+    rows.retain(|row| chosen.is_empty() || concerns(&row.rule, &chosen));
+    Ok(Page { f: seat.frame("menu-firewall"), shown, rows, staged, changed, confirm_s, nets, of, wish, error })
 }
 
 /// Whether rules that are in both stand in another order.
@@ -191,8 +222,9 @@ fn rows(shown: &Firewall, active: &Firewall, counts: BTreeMap<RuleId, Count>) ->
     shown.rules.iter().map(of_rule).chain(gone).collect()
 }
 
-async fn show(seat: Seat) -> Answer {
-    seat.page(&page(&seat, Typed::default(), String::new()).await?)
+async fn show(seat: Seat, RawQuery(query): RawQuery) -> Answer {
+    let query = Form::parse(query.unwrap_or_default().as_bytes()).ok_or(Failure::BadForm)?;
+    seat.page(&page(&seat, query.trimmed("of"), Typed::default(), String::new()).await?)
 }
 
 /// What a form says; an empty field says nothing.
@@ -235,7 +267,7 @@ async fn add(seat: Seat, form: Form) -> Answer {
                 s_port: typed("s_port"),
                 d_port: typed("d_port"),
             };
-            seat.again(&page(&seat, typed, error).await?)
+            seat.again(&page(&seat, "", typed, error).await?)
         }
     }
 }
