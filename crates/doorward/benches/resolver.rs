@@ -30,6 +30,7 @@ const NAMES: usize = 1_000;
 /// Who ask, each one question after the other; nobody more than an account may.
 const CLIENTS: usize = 256;
 const MEASURED: Duration = Duration::from_secs(10);
+const LIST: &str = "http://127.0.0.1:1/list";
 const BLOCKED: usize = 1_000_000;
 /// The requirements.
 const LEAST_ANSWERS: u64 = 20_000;
@@ -62,7 +63,7 @@ fn main() {
     let before = resident();
     publish(folder.path());
     let mut dns = settings();
-    dns.add_list("Million", "http://127.0.0.1:1/list").unwrap();
+    dns.add_list("Million", LIST).unwrap();
     let begun = Instant::now();
     names.send_replace(Arc::new(Names { dns, servers: vec![server()] }));
     let entered = one.enter();
@@ -103,6 +104,7 @@ fn settings() -> Dns {
 fn server() -> ServerNames {
     ServerNames {
         id: ServerId(1),
+        name: "one".parse().unwrap(),
         interface: "lo".parse().unwrap(),
         addresses: vec![RESOLVER.ip()],
         nets: vec!["127.0.0.0/8".parse().unwrap()],
@@ -116,6 +118,9 @@ fn publish(folder: &std::path::Path) {
         writeln!(text, "0.0.0.0 b{n}.blocked.example").unwrap();
     }
     fs::write(folder.join("1.txt"), text).unwrap();
+    let meta = serde_json::json!({ "url": LIST, "etag": null, "last_modified": null,
+        "fetched_ms": doorward::clock::now_ms(), "checked_ms": doorward::clock::now_ms() });
+    fs::write(folder.join("1.json"), meta.to_string()).unwrap();
 }
 
 fn question(prefix: &str, n: usize) -> Vec<u8> {

@@ -37,7 +37,7 @@ use doorward_policy::{
 };
 use hickory_proto::{
     op::ResponseCode,
-    rr::{Name, RData},
+    rr::{Name, RData, Record},
 };
 use tokio::{
     sync::watch,
@@ -47,11 +47,11 @@ use tokio::{
 
 use self::{
     budget::{Budget, Who},
-    garden::Keeper,
+    garden::{Keeper, Ports},
     lists::Lists,
     message::{Packet, Reply, Transport},
     own::Records,
-    policy::{Decision, Zone},
+    policy::{Decision, Zone, ZoneId},
     server::{Answer, Bounds, Client},
     upstream::{Servers, Upstream},
 };
@@ -65,8 +65,11 @@ use crate::{
 /// Port of DNS.
 pub const PORT: u16 = 53;
 
-/// Before sockets that could not be made are tried again.
+/// Before sockets that could not be made are tried again: at first, while an interface may be new, and later on.
+const SOON: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_secs(1);
+/// Tries that may fail before somebody is told.
+const TOLD_AT: u32 = 10;
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,12 +185,12 @@ struct Scene {
 
 impl Scene {
     fn of(hotspots: &[HotspotRecord], names: &Names) -> Self {
-        let filtered = |place| !names.dns.unfiltered.contains(&place);
-        let guests = hotspots.iter().map(|HotspotRecord { hotspot, settings, .. }| {
-            Zone::of(hotspot, settings, filtered(Place::Hotspot(hotspot.id)))
+        let filtered = |place: &Place| !names.dns.unfiltered.contains(place);
+        let guests = hotspots.iter().map(|HotspotRecord { name, hotspot, settings, .. }| {
+            Zone::of(hotspot, settings, filtered(&Place::Hotspot(name.clone())))
         });
         let servers = names.servers.iter().filter(|_| names.dns.enabled);
-        let accounts = servers.map(|server| Zone::of_server(server, filtered(Place::Server(server.id))));
+        let accounts = servers.map(|server| Zone::of_server(server, filtered(&Place::Server(server.name.clone()))));
         Self { zones: guests.chain(accounts).collect(), records: Records::of(&names.dns.records) }
     }
 }
@@ -258,14 +261,16 @@ async fn run<A>(
 }
 
 async fn serve_always<A: Answer>(local: SocketAddr, interface: IfName, answer: Arc<A>, bounds: Arc<Bounds>) {
-    let mut told = false;
+    let mut tries = 0_u32;
     loop {
-        if let Err(error) = server::serve(local, interface, Arc::clone(&answer), Arc::clone(&bounds)).await
-            && !std::mem::replace(&mut told, true)
-        {
-            tracing::warn!(%error, %local, "DNS cannot be served here; it is tried again every second");
+        if let Err(error) = server::serve(local, interface, Arc::clone(&answer), Arc::clone(&bounds)).await {
+            tries = tries.saturating_add(1);
+            // An interface that is new is not there yet.
+            if tries == TOLD_AT {
+                tracing::warn!(%error, %local, "DNS cannot be served here; it is tried again every second");
+            }
         }
-        sleep(AGAIN).await;
+        sleep(if tries < TOLD_AT { SOON } else { AGAIN }).await;
     }
 }
 
@@ -303,14 +308,22 @@ where
             decision = zone.decide(about, standing, &scene.records);
             aliases = own;
         }
+        let aliased = asked.is_some();
         let asked = asked.as_ref().unwrap_or(&question);
         let mut reply = match decision {
-            Decision::Say(reply) => {
+            Decision::Say(mut reply) => {
                 count(&self.stats.answered);
+                if let Some(ports) = zone.ports(&question.name) {
+                    self.hold(&mut reply, ports).await;
+                }
                 reply
             }
-            Decision::Ask(ask) => {
-                if ask.may_be_blocked() && self.blocks(zone, &asked.name) {
+            Decision::Ask(mut ask) => {
+                if aliased && let Some(ports) = zone.ports(&question.name) {
+                    // Our own name is in the garden, so what it leads to is.
+                    (ask.garden, ask.exempt) = (ask.garden.or(Some(ports)), true);
+                }
+                if !ask.exempt && self.blocks(zone, &asked.name) {
                     Reply::empty(ResponseCode::NXDomain)
                 } else if !self.budget.take(who, ask.class, Instant::now()) {
                     count(&self.stats.over_budget);
@@ -347,11 +360,11 @@ where
     fn who(&self, zone: &Zone, from: IpAddr) -> (Who, Standing) {
         if !zone.is_of_guests() {
             // Packets of accounts that may not send do not come so far.
-            return (Who::Account(zone.place, from), Standing::Online);
+            return (Who::Account(zone.id, from), Standing::Online);
         }
         self.hosts.touch(from, clock::now_ms());
-        let device = self.hosts.find(from).filter(|host| Place::Hotspot(host.hotspot) == zone.place);
-        let who = device.map_or(Who::Stranger(zone.place), |host| Who::Device(zone.place, host.mac));
+        let device = self.hosts.find(from).filter(|host| ZoneId::Hotspot(host.hotspot) == zone.id);
+        let who = device.map_or(Who::Stranger(zone.id), |host| Who::Device(zone.id, host.mac));
         (who, self.hosts.standing(from).unwrap_or(Standing::Captive))
     }
 
@@ -369,22 +382,28 @@ where
             count(&self.stats.failed);
             return Reply::empty(ResponseCode::ServFail);
         };
-        // A name that is not blocked may be an alias of one that is.
-        let aliases = reply.answers.iter().filter_map(|record| {
-            if let RData::CNAME(target) = &record.data { Some(target.0.to_lowercase()) } else { None }
-        });
-        if ask.may_be_blocked() && zone.filtered && aliases.into_iter().any(|alias| self.blocks(zone, &alias)) {
+        // A name that is not blocked may be an alias of one that is; of one that is remembered the alias is left out.
+        let alias = |record: &Record| match &record.data {
+            RData::CNAME(target) => self.blocks(zone, &target.0.to_lowercase()),
+            _ => record.name != question.name && self.blocks(zone, &record.name.to_lowercase()),
+        };
+        if !ask.exempt && zone.filtered && reply.answers.iter().any(alias) {
             return Reply::empty(ResponseCode::NXDomain);
         }
         count(&self.stats.answered);
         let mut reply = policy::bounded(zone.shield(reply, zones, &(self.host)()), ask);
         if let Some(ports) = ask.garden {
-            // Nobody shall remember an address for longer than it is open.
-            reply.answers.iter_mut().for_each(|record| record.ttl = record.ttl.min(garden::MOST_TTL_S));
-            // Truthful either way; a client that comes too early is rejected and tries again.
-            self.keeper.hold(&policy::addresses(&reply), ports, clock::now_ms()).await;
+            self.hold(&mut reply, ports).await;
         }
         reply
+    }
+
+    /// Opens the addresses of an answer before a client hears of them.
+    async fn hold(&self, reply: &mut Reply, ports: Ports) {
+        // Nobody shall remember an address for longer than it is open.
+        reply.answers.iter_mut().for_each(|record| record.ttl = record.ttl.min(garden::MOST_TTL_S));
+        // Truthful either way; a client that comes too early is rejected and tries again.
+        self.keeper.hold(&policy::addresses(reply), ports, clock::now_ms()).await;
     }
 }
 

@@ -2,17 +2,22 @@
 //! section 3.6).
 
 mod forwarder;
-mod name;
+mod names;
 
 use std::{
     collections::BTreeSet,
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
 };
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{forwarder::Forwarder, name::DnsName, name::Pattern};
-use crate::{hotspot::HotspotId, vpn_server::ServerId};
+pub use self::{
+    forwarder::Forwarder,
+    names::{DnsName, Pattern},
+};
+use crate::name::Name;
 
 /// Most resolvers that are asked.
 pub const MOST_FORWARDERS: usize = 4;
@@ -75,38 +80,57 @@ impl Default for Dns {
     }
 }
 
-/// A VPN server or a hotspot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", from = "Row", into = "Row")]
+/// A VPN server or a hotspot, by its name, which never changes: `server/NAME` or `hotspot/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Place {
     /// Accounts of a VPN server.
-    Server(ServerId),
+    Server(Name),
     /// Guests of a hotspot.
-    Hotspot(HotspotId),
+    Hotspot(Name),
 }
 
-/// [`Place`], as it is stored.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Row {
-    Server(i64),
-    Hotspot(i64),
-}
-
-impl From<Row> for Place {
-    fn from(row: Row) -> Self {
-        match row {
-            Row::Server(id) => Self::Server(ServerId(id)),
-            Row::Hotspot(id) => Self::Hotspot(HotspotId(id)),
+impl Place {
+    /// What operators call it.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::Server(name) | Self::Hotspot(name) => name,
         }
     }
 }
 
-impl From<Place> for Row {
+impl FromStr for Place {
+    type Err = Refused;
+    fn from_str(text: &str) -> Result<Self, Refused> {
+        let (kind, name) = text.split_once('/').ok_or(Refused::Missing)?;
+        let name = name.parse().map_err(|_| Refused::Missing)?;
+        match kind {
+            "server" => Ok(Self::Server(name)),
+            "hotspot" => Ok(Self::Hotspot(name)),
+            _ => Err(Refused::Missing),
+        }
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = Refused;
+    fn try_from(text: String) -> Result<Self, Refused> {
+        text.parse()
+    }
+}
+
+impl From<Place> for String {
     fn from(place: Place) -> Self {
-        match place {
-            Place::Server(ServerId(id)) => Self::Server(id),
-            Place::Hotspot(HotspotId(id)) => Self::Hotspot(id),
+        place.to_string()
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(name) => write!(f, "server/{name}"),
+            Self::Hotspot(name) => write!(f, "hotspot/{name}"),
         }
     }
 }
@@ -167,8 +191,8 @@ impl Data {
     }
 }
 
-impl std::fmt::Display for Data {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::A(address) => address.fmt(f),
             Self::Aaaa(address) => address.fmt(f),
@@ -239,8 +263,22 @@ pub enum Refused {
     #[error("a list is called by 1 to 64 visible characters")]
     Title,
     /// Not an address.
-    #[error("a list is fetched from an address such as https://lists.example/hosts.txt")]
+    #[error("a list is fetched from an address such as https://lists.example/hosts.txt, without user and password")]
     Url,
+}
+
+impl BlockList {
+    /// Where it is fetched, without what may be a secret of the operator's.
+    #[must_use]
+    pub fn shown_url(&self) -> &str {
+        shown_url(&self.url)
+    }
+}
+
+/// An address up to its query.
+#[must_use]
+pub fn shown_url(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
 }
 
 impl Dns {
@@ -307,6 +345,16 @@ impl Dns {
         Ok(id)
     }
 
+    /// Uses a list, or not.
+    ///
+    /// # Errors
+    /// [`Refused::Missing`].
+    pub fn switch_list(&mut self, title: &str, enabled: bool) -> Result<(), Refused> {
+        let list = self.lists.iter_mut().find(|list| list.title == title).ok_or(Refused::Missing)?;
+        list.enabled = enabled;
+        Ok(())
+    }
+
     /// Removes a list.
     ///
     /// # Errors
@@ -323,8 +371,9 @@ impl Dns {
             return Err(Refused::Title);
         }
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).ok_or(Refused::Url)?;
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
         let visible = url.bytes().all(|b| b.is_ascii_graphic());
-        if url.len() > MOST_URL || !visible || rest.is_empty() || rest.starts_with('/') || url.contains('#') {
+        if url.len() > MOST_URL || !visible || authority.is_empty() || authority.contains('@') || url.contains('#') {
             return Err(Refused::Url);
         }
         let mut others = self.lists.iter().filter(|list| Some(list.id) != but);
@@ -409,12 +458,24 @@ mod tests {
         let moved = dns.change_list(first, "Ads", "https://lists.example/new.txt", true).unwrap();
         assert!(moved != first && moved != second);
         assert_eq!(dns.change_list(first, "Ads", "https://lists.example/new.txt", true), Err(Refused::Missing));
-        for bad in ["", "ftp://x/y", "https://", "https:///x", "https://a b/", "file:///etc/passwd", "https://x/#y"] {
+        for bad in [
+            "",
+            "ftp://x/y",
+            "https://",
+            "https:///x",
+            "https://a b/",
+            "file:///etc/passwd",
+            "https://x/#y",
+            "https://user:word@x/",
+            "https://?x",
+        ] {
             assert_eq!(dns.add_list("Bad", bad), Err(Refused::Url), "{bad}");
         }
         for bad in ["", " ", "a\nb", &"x".repeat(65)] {
             assert_eq!(dns.add_list(bad, "https://lists.example/bad"), Err(Refused::Title), "{bad}");
         }
+        dns.switch_list("Other", false).unwrap();
+        assert_eq!(dns.switch_list("None", false), Err(Refused::Missing));
         dns.remove_list(second).unwrap();
         assert_eq!(dns.remove_list(second), Err(Refused::Missing));
     }
@@ -424,7 +485,10 @@ mod tests {
         let mut dns = Dns { enabled: true, ..Dns::default() };
         dns.forwarders.push("tls://192.0.2.53#dns.example".parse().unwrap());
         dns.add_record(record("nas.lan", "A", "192.168.1.5")).unwrap();
-        dns.unfiltered.extend([Place::Server(ServerId(3)), Place::Hotspot(HotspotId(4))]);
+        dns.unfiltered.extend(["server/one", "hotspot/lobby"].map(|place| place.parse().unwrap()));
+        for bad in ["", "server", "server/", "lan/one", "server/a b"] {
+            assert_eq!(bad.parse::<Place>(), Err(Refused::Missing), "{bad}");
+        }
         for n in 0..MOST_NAMES {
             dns.add_name(Side::Blocked, format!("*.n{n}.example").parse().unwrap()).unwrap();
         }

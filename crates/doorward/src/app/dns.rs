@@ -8,7 +8,7 @@ use std::{
 
 use doorward_policy::{
     dns::{CACHE_TTL_S, Dns, DnsName, Forwarder, ListId, MOST_FORWARDERS, Place, REFRESH_HOURS, Refused},
-    name::IfName,
+    name::{IfName, Name},
     vpn_server::{ServerId, VpnServer},
 };
 use ipnet::IpNet;
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What the resolver is told.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Names {
     /// What operators say.
     pub dns: Dns,
@@ -35,6 +35,8 @@ pub struct Names {
 pub struct ServerNames {
     /// Which one.
     pub id: ServerId,
+    /// What operators call it.
+    pub name: Name,
     /// Its interface.
     pub interface: IfName,
     /// Where accounts may ask.
@@ -48,6 +50,7 @@ impl ServerNames {
         let v6 = server.active_ipv6().map(|net| IpNet::V6(net.trunc()));
         Self {
             id: server.id,
+            name: server.name.clone(),
             interface: server.interface,
             addresses: server.resolver_addresses().collect(),
             nets: [Some(IpNet::V4(server.address.trunc())), v6].into_iter().flatten().collect(),
@@ -71,22 +74,8 @@ pub struct DnsWish {
 pub struct NamePlace {
     /// Which one.
     pub place: Place,
-    /// What operators call it.
-    pub name: String,
     /// Nothing is blocked there.
     pub unfiltered: bool,
-}
-
-impl NamePlace {
-    /// `server/NAME` or `hotspot/NAME`.
-    #[must_use]
-    pub fn key(&self) -> String {
-        let kind = match self.place {
-            Place::Server(_) => "server",
-            Place::Hotspot(_) => "hotspot",
-        };
-        format!("{kind}/{}", self.name)
-    }
 }
 
 /// Names, with what is built from them.
@@ -119,6 +108,12 @@ impl App {
         &self.0.naming.lists
     }
 
+    /// Whether accounts are answered. Costs no query.
+    #[must_use]
+    pub fn answers_accounts(&self) -> bool {
+        self.0.naming.names.borrow().dns.enabled
+    }
+
     /// What operators say of names. Costs no query.
     #[must_use]
     pub fn dns(&self) -> Dns {
@@ -146,10 +141,10 @@ impl App {
     pub async fn name_places(&self) -> Result<Vec<NamePlace>, Error> {
         let dns = self.dns();
         let servers = self.list_servers().await?;
-        let servers = servers.values().map(|server| (Place::Server(server.id), server.name.to_string()));
+        let servers = servers.values().map(|server| Place::Server(server.name.clone()));
         let hotspots = self.hotspots().borrow().clone();
-        let hotspots = hotspots.iter().map(|record| (Place::Hotspot(record.hotspot.id), record.name.to_string()));
-        let place = |(place, name)| NamePlace { place, name, unfiltered: dns.unfiltered.contains(&place) };
+        let hotspots = hotspots.iter().map(|record| Place::Hotspot(record.name.clone()));
+        let place = |place| NamePlace { unfiltered: dns.unfiltered.contains(&place), place };
         Ok(servers.chain(hotspots).map(place).collect())
     }
 
@@ -171,7 +166,7 @@ impl App {
                 return Ok(done);
             }
             app.store().set_dns(&dns).await.map_err(Error::Store)?;
-            app.reload_names().await?;
+            app.change_names(|names| names.dns = dns.clone());
             drop(order);
             if dns.enabled != old.enabled {
                 app.settle(&[Owner::Base]).await;
@@ -206,11 +201,23 @@ impl App {
         .await
     }
 
-    /// Reads names and servers anew, for all who follow them.
-    pub(super) async fn reload_names(&self) -> Result<(), Error> {
-        let names = names(self.store()).await.map_err(Error::Store)?;
-        self.0.naming.names.send_replace(Arc::new(names));
-        Ok(())
+    /// Tells of a server that was stored.
+    pub(super) fn put_name_server(&self, server: &VpnServer) {
+        self.change_names(|names| {
+            names.servers.retain(|other| other.id != server.id);
+            names.servers.push(ServerNames::of(server));
+            names.servers.sort_by_key(|server| server.id);
+        });
+    }
+
+    /// Tells that a server is no more.
+    pub(super) fn remove_name_server(&self, id: ServerId) {
+        self.change_names(|names| names.servers.retain(|server| server.id != id));
+    }
+
+    /// Changes are made one at a time, by whoever has the order of edits.
+    fn change_names(&self, change: impl FnOnce(&mut Names)) {
+        self.0.naming.names.send_modify(|names| change(Arc::make_mut(names)));
     }
 }
 

@@ -142,7 +142,7 @@ impl App {
             let mut server = app.new_server(&wish)?;
             server.id = app.store().insert_server(&server).await.map_err(|error| app.failed(error))?;
             app.directory().put_server(&server, std::iter::empty());
-            app.reload_names().await?;
+            app.put_name_server(&server);
             drop(_order);
             app.settle(&[Owner::Server(server.id)]).await;
             Ok(server)
@@ -166,7 +166,7 @@ impl App {
             }
             app.store().update_server(&server).await.map_err(|error| app.failed(error))?;
             app.directory().put_server(&server, accounts.iter());
-            app.reload_names().await?;
+            app.put_name_server(&server);
             drop(order);
             let mut owners = vec![Owner::Server(server.id)];
             if server.external_ip != old.external_ip {
@@ -192,7 +192,7 @@ impl App {
                 if in_use { Error::ServerHasAccounts } else { app.failed_or(error, Error::ServerNotFound) }
             })?;
             app.directory().remove_server(server.id);
-            app.reload_names().await?;
+            app.remove_name_server(server.id);
             drop(order);
             app.settle(&[Owner::Server(server.id)]).await;
             Ok(())
@@ -322,7 +322,7 @@ impl App {
             server.address = address.ok_or(Error::SubnetTaken)?;
         }
         fill(&mut server, wish)?;
-        if self.dns().enabled {
+        if self.answers_accounts() {
             let own = [server.address.addr(), server.external_ip];
             for (at, address) in own.into_iter().enumerate().filter(|(at, _)| wish.dns[*at].is_missing()) {
                 server.dns[at] = Some(address);

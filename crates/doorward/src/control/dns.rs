@@ -1,6 +1,6 @@
 //! What the command line is told of names, and may change.
 
-use doorward_policy::dns::{BlockList, Data, DnsName, Forwarder, ListId, Pattern, Record, Refused, Side};
+use doorward_policy::dns::{BlockList, Data, DnsName, Forwarder, ListId, Pattern, Place, Record, Refused, Side};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, orders::Failure};
@@ -158,8 +158,7 @@ pub(super) async fn carry_out(app: &App, order: DnsOrder, answer: &mut Answer) -
             app.edit_dns(move |dns| Ok(dns.remove_list(id)?)).await?;
         }
         DnsOrder::SwitchList { title, on } => {
-            let BlockList { id, title, url, .. } = list(app, &title)?;
-            app.edit_dns(move |dns| Ok(dns.change_list(id, &title, &url, on)?)).await?;
+            app.edit_dns(move |dns| Ok(dns.switch_list(&title, on)?)).await?;
         }
         DnsOrder::RefreshLists => {
             let ids: Vec<ListId> = app.dns().lists.iter().filter(|list| list.enabled).map(|list| list.id).collect();
@@ -183,17 +182,18 @@ pub(super) async fn carry_out(app: &App, order: DnsOrder, answer: &mut Answer) -
         }
         DnsOrder::Places => {
             for place in app.name_places().await? {
-                answer.row(&PlaceLine { place: place.key(), filtered: !place.unfiltered }).await?;
+                answer.row(&PlaceLine { place: place.place.to_string(), filtered: !place.unfiltered }).await?;
             }
         }
         DnsOrder::Filter { place, on } => {
-            let places = app.name_places().await?;
-            let found = places.iter().find(|found| found.key() == place).ok_or(Error::Dns(Refused::Missing))?.place;
+            let place: Place = place.parse().map_err(Error::Dns)?;
+            let known = app.name_places().await?.into_iter().any(|found| found.place == place);
+            let place = known.then_some(place).ok_or(Error::Dns(Refused::Missing))?;
             app.edit_dns(move |dns| {
                 if on {
-                    dns.unfiltered.remove(&found)
+                    dns.unfiltered.remove(&place)
                 } else {
-                    dns.unfiltered.insert(found)
+                    dns.unfiltered.insert(place)
                 };
                 Ok(())
             })

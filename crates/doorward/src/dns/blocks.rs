@@ -6,7 +6,7 @@
 mod parse;
 
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeSet, hash_map::RandomState},
     hash::{BuildHasher as _, Hasher as _},
     io::{self, BufRead},
 };
@@ -21,20 +21,18 @@ pub const MOST_NAMES: usize = 4_000_000;
 /// Longest line of a list that is read, in bytes.
 const MOST_LINE: u64 = 4_096;
 
-/// Lists of one table at most: the bits of a mask but two.
-pub const MOST_LISTS: usize = 30;
-/// Bits of what operators say by hand.
-const BY_HAND: u32 = 1 << 30;
+/// Lists of one table at most: the bits of a mask.
+pub const MOST_LISTS: usize = 32;
 /// Digests begin with these many bits of the index.
 const INDEX_BITS: u32 = 16;
 
-/// Who said that a name is not answered.
+/// What a table says of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The operator.
-    Hand,
-    /// The list that was added as this one, from 0.
-    List(usize),
+pub enum Verdict {
+    /// The list that was added as this one, from 0, blocks it.
+    Blocked(usize),
+    /// A list that does not block it says that it is answered.
+    Allowed,
 }
 
 /// The names. Empty by default.
@@ -68,6 +66,20 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Whether there is a name in a list.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn has_name(mut lines: impl BufRead) -> io::Result<bool> {
+        let mut rest = Vec::new();
+        while let Some(line) = next_line(&mut lines, &mut rest)? {
+            if line.is_some_and(|line| parse::line(line).is_ok_and(|entries| !entries.is_empty())) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Reads a list: lines of a hosts file, plain names, `*.name`, `||name^`, and `@@||name^` for what that list does not mean.
     ///
     /// # Errors
@@ -76,38 +88,33 @@ impl Builder {
         let mut read = Read::default();
         let mask = if self.lists < MOST_LISTS { 1 << self.lists } else { 0 };
         self.lists += 1;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            if io::Read::take(&mut lines, MOST_LINE).read_until(b'\n', &mut line)? == 0 {
-                return Ok(read);
-            }
-            match parse::line(&line) {
-                Ok(entries) => {
-                    for entry in entries {
-                        if self.entries.len() >= MOST_NAMES || mask == 0 {
-                            read.full = true;
-                            return Ok(read);
-                        }
-                        read.names += 1;
-                        self.put(&entry, mask);
-                    }
+        let mut rest = Vec::new();
+        while let Some(line) = next_line(&mut lines, &mut rest)? {
+            let Ok(entries) = line.map_or(Err(parse::NoName), parse::line) else {
+                read.skipped += 1;
+                continue;
+            };
+            for entry in entries {
+                if self.entries.len() >= MOST_NAMES || mask == 0 {
+                    read.full = true;
+                    return Ok(read);
                 }
-                Err(parse::NoName) => read.skipped += 1,
+                read.names += 1;
+                self.put(&entry, mask);
             }
         }
+        Ok(read)
     }
 
-    /// Adds a name that the operator blocks by hand.
-    pub fn block(&mut self, pattern: &Pattern) {
-        let kind = if pattern.below { Kind::Below } else { Kind::Exact };
-        self.put(&Entry { kind, allow: false, name: pattern.name.as_str().as_bytes() }, BY_HAND);
-    }
-
-    /// Adds a name that the operator wants answered, whatever else is said.
-    pub fn allow(&mut self, pattern: &Pattern) {
-        let kind = if pattern.below { Kind::Below } else { Kind::Exact };
-        self.put(&Entry { kind, allow: true, name: pattern.name.as_str().as_bytes() }, u32::MAX);
+    /// Adds what is said by hand, as a list of its own.
+    pub fn add_names(&mut self, blocked: &BTreeSet<Pattern>, allowed: &BTreeSet<Pattern>) {
+        let sides = [(blocked, false), (allowed, true)];
+        for (pattern, allow) in sides.into_iter().flat_map(|(names, allow)| names.iter().map(move |name| (name, allow)))
+        {
+            let kind = if pattern.below { Kind::Below } else { Kind::Exact };
+            self.put(&Entry { kind, allow, name: pattern.name.as_str().as_bytes() }, 1 << self.lists);
+        }
+        self.lists += 1;
     }
 
     fn put(&mut self, entry: &Entry<'_>, mask: u32) {
@@ -170,9 +177,9 @@ impl Table {
         self.digests.capacity() * 8 + self.masks.capacity() * 4 + self.index.capacity() * 4
     }
 
-    /// Who says that a name is not answered; `None`: it is answered.
+    /// What is said of a name; `None`: nothing.
     #[must_use]
-    pub fn judge(&self, name: &Name) -> Option<By> {
+    pub fn judge(&self, name: &Name) -> Option<Verdict> {
         if self.is_empty() {
             return None;
         }
@@ -183,15 +190,12 @@ impl Table {
             }
             text.extend(label.iter().map(u8::to_ascii_lowercase));
         }
-        let blocked = self.all(&text, false);
-        if blocked == 0 {
-            return None;
+        let (blocked, allowed) = (self.all(&text, false), self.all(&text, true));
+        match (blocked & !allowed, allowed) {
+            (0, 0) => None,
+            (0, _) => Some(Verdict::Allowed),
+            (left, _) => usize::try_from(left.trailing_zeros()).ok().map(Verdict::Blocked),
         }
-        let left = blocked & !self.all(&text, true);
-        if left & BY_HAND != 0 {
-            return Some(By::Hand);
-        }
-        usize::try_from(left.trailing_zeros()).ok().filter(|_| left != 0).map(By::List)
     }
 
     /// What is said of the name itself, and of those above it for all below them.
@@ -215,6 +219,29 @@ impl Table {
     }
 }
 
+/// The next line, which `line` holds; `Some(None)`: one that is too long. `None`: that was all.
+fn next_line<'a>(lines: &mut impl BufRead, line: &'a mut Vec<u8>) -> io::Result<Option<Option<&'a [u8]>>> {
+    line.clear();
+    let mut long = false;
+    loop {
+        if io::Read::take(&mut *lines, MOST_LINE).read_until(b'\n', line)? == 0 {
+            return Ok(if long {
+                Some(None)
+            } else if line.is_empty() {
+                None
+            } else {
+                Some(Some(line))
+            });
+        }
+        if line.ends_with(b"\n") {
+            return Ok(Some((!long).then_some(line.as_slice())));
+        }
+        if line.len() as u64 >= MOST_LINE {
+            (long, *line) = (true, Vec::new());
+        }
+    }
+}
+
 fn digest(key: &RandomState, kind: Kind, allow: bool, name: &[u8]) -> u64 {
     let mut hasher = key.build_hasher();
     hasher.write_u8(u8::from(kind == Kind::Below) | u8::from(allow) << 1);
@@ -226,44 +253,51 @@ fn digest(key: &RandomState, kind: Kind, allow: bool, name: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn table(lists: &[&str], blocked: &[&str], allowed: &[&str]) -> Table {
+    fn table(lists: &[&str]) -> Table {
         let mut builder = Builder::default();
         for list in lists {
             builder.add_list(list.as_bytes()).unwrap();
         }
-        blocked.iter().for_each(|name| builder.block(&name.parse().unwrap()));
-        allowed.iter().for_each(|name| builder.allow(&name.parse().unwrap()));
         builder.build()
     }
 
-    fn judge(table: &Table, name: &str) -> Option<By> {
+    fn judge(table: &Table, name: &str) -> Option<Verdict> {
         table.judge(&format!("{name}.").parse().unwrap())
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<Pattern> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
     }
 
     #[test]
     fn a_name_is_blocked_by_who_says_so() {
         let first = "0.0.0.0 ads.example tracker.example\n*.wild.example\n";
         let second = "||both.example^\n@@||fine.both.example^\nads.example\n";
-        let table =
-            table(&[first, second], &["hand.example", "*.hand.example"], &["good.wild.example", "*.ok.example"]);
+        let mut builder = Builder::default();
+        builder.add_list(first.as_bytes()).unwrap();
+        builder.add_list(second.as_bytes()).unwrap();
+        builder.add_names(&names(&["hand.example", "*.hand.example"]), &names(&["good.hand.example", "fine.example"]));
+        let table = builder.build();
+        let list = |n| Some(Verdict::Blocked(n));
         for (name, by) in [
-            ("ads.example", Some(By::List(0))),
-            ("ADS.example", Some(By::List(0))),
-            ("tracker.example", Some(By::List(0))),
+            ("ads.example", list(0)),
+            ("ADS.example", list(0)),
+            ("tracker.example", list(0)),
             ("x.ads.example", None),
             ("example", None),
             ("wild.example", None),
-            ("a.wild.example", Some(By::List(0))),
-            ("a.b.wild.example", Some(By::List(0))),
-            ("good.wild.example", None),
-            ("x.good.wild.example", Some(By::List(0))),
-            ("both.example", Some(By::List(1))),
-            ("x.both.example", Some(By::List(1))),
+            ("a.wild.example", list(0)),
+            ("a.b.wild.example", list(0)),
+            ("both.example", list(1)),
+            ("x.both.example", list(1)),
             ("notboth.example", None),
-            ("fine.both.example", None),
-            ("x.fine.both.example", None),
-            ("hand.example", Some(By::Hand)),
-            ("x.hand.example", Some(By::Hand)),
+            ("fine.both.example", Some(Verdict::Allowed)),
+            ("x.fine.both.example", Some(Verdict::Allowed)),
+            ("hand.example", list(2)),
+            ("x.hand.example", list(2)),
+            ("good.hand.example", Some(Verdict::Allowed)),
+            ("x.good.hand.example", list(2)),
+            ("fine.example", Some(Verdict::Allowed)),
         ] {
             assert_eq!(judge(&table, name), by, "{name}");
         }
@@ -272,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_empty_table_blocks_nothing_and_costs_nothing() {
-        let table = table(&[], &[], &[]);
+        let table = table(&[]);
         assert!(table.is_empty() && table.bytes() == 0);
         assert_eq!(judge(&table, "ads.example"), None);
     }
@@ -301,10 +335,19 @@ mod tests {
         }
         assert!(builder.add_list(b"more.example\n".as_slice()).unwrap().full);
         let table = builder.build();
-        assert_eq!(judge(&table, "n29.example"), Some(By::List(29)));
+        assert_eq!(judge(&table, "n31.example"), Some(Verdict::Blocked(31)));
         assert_eq!(judge(&table, "more.example"), None);
         let mut builder = Builder::default();
-        let long = format!("{} ads.example\nfine.example\n", "x".repeat(10_000));
-        assert_eq!(builder.add_list(long.as_bytes()).unwrap().names, 1);
+        // The rest of a long line is none of its own.
+        let filler = "x".repeat(4_096 * 2);
+        let long =
+            format!("#{}bad.example\n{filler} ads.example\nfine.example\n# {filler}\nlast.example", &filler[1..4_096]);
+        let read = builder.add_list(long.as_bytes()).unwrap();
+        assert_eq!(read, Read { names: 2, skipped: 3, full: false });
+        let table = builder.build();
+        assert!(judge(&table, "bad.example").is_none() && judge(&table, "last.example").is_some());
+        assert!(
+            Builder::has_name(long.as_bytes()).unwrap() && !Builder::has_name(b"# no\n<html>\n".as_slice()).unwrap()
+        );
     }
 }

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use doorward_policy::{dns::Place, guest::Mac};
+use doorward_policy::guest::Mac;
+
+use super::policy::ZoneId;
 
 /// Buckets that are kept; three a device.
 const MOST_BUCKETS: usize = 131_072;
@@ -23,11 +25,11 @@ const MOST_STRANGERS_IN_FLIGHT: u32 = 512;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Who {
     /// A device.
-    Device(Place, Mac),
+    Device(ZoneId, Mac),
     /// An account of a VPN server: its addresses are its own.
-    Account(Place, IpAddr),
+    Account(ZoneId, IpAddr),
     /// One whose address is not known yet. They share, so that new addresses are no way round.
-    Stranger(Place),
+    Stranger(ZoneId),
 }
 
 /// What for.
@@ -56,7 +58,7 @@ struct Inner {
 enum Key {
     Of(Who, Class),
     /// All of a hotspot that is not logged in: a device that makes up new addresses of its own shares with itself.
-    Captive(Place),
+    Captive(ZoneId),
 }
 
 /// How many at once, and how many a second later on.
@@ -81,12 +83,12 @@ impl Budget {
     #[must_use]
     pub fn take(&self, who: Who, class: Class, now: Instant) -> bool {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Who::Device(place, _) | Who::Account(place, _) | Who::Stranger(place)) = who;
-        let who = if inner.has_room(Key::Of(who, class), now) { who } else { Who::Stranger(place) };
+        let (Who::Device(zone, _) | Who::Account(zone, _) | Who::Stranger(zone)) = who;
+        let who = if inner.has_room(Key::Of(who, class), now) { who } else { Who::Stranger(zone) };
         // The own one first: who has used it up takes nothing from others.
         inner.take(Key::Of(who, class), now)
             && match class {
-                Class::Other => inner.take(Key::Captive(place), now),
+                Class::Other => inner.take(Key::Captive(zone), now),
                 Class::Online | Class::Named => true,
             }
     }
@@ -170,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    const HOTSPOT: Place = Place::Hotspot(HotspotId(1));
+    const HOTSPOT: ZoneId = ZoneId::Hotspot(HotspotId(1));
 
     fn device(n: u32) -> Who {
         let [a, b, c, d] = n.to_be_bytes();
@@ -197,7 +199,7 @@ mod tests {
         assert_eq!(taken(&budget, Who::Stranger(HOTSPOT), Class::Other, start), 256);
         let all: usize = (0..1_000).map(|n| taken(&budget, device(n), Class::Other, start)).sum();
         assert_eq!(256 + all, 1_024, "a hotspot's captive devices share");
-        let elsewhere = Who::Device(Place::Hotspot(HotspotId(2)), Mac([2, 0, 0, 0, 0, 1]));
+        let elsewhere = Who::Device(ZoneId::Hotspot(HotspotId(2)), Mac([2, 0, 0, 0, 0, 1]));
         assert_eq!(taken(&budget, elsewhere, Class::Other, start), 30);
     }
 

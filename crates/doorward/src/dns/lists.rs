@@ -25,7 +25,7 @@ use tokio::{
 
 use self::fetch::{Fetched, Meta};
 use super::{
-    blocks::{Builder, By, Read, Table},
+    blocks::{Builder, Read, Table, Verdict},
     garden::parse,
 };
 use crate::{app::dns::Names, clock::now_ms};
@@ -64,58 +64,68 @@ pub struct ListState {
 /// The lists, for who answers questions and who shows them.
 #[derive(Debug, Default)]
 pub struct Lists {
-    filter: RwLock<Arc<Filter>>,
+    filter: RwLock<Filter>,
     states: Mutex<BTreeMap<ListId, ListState>>,
     hits: Mutex<BTreeMap<ListId, Arc<AtomicU64>>>,
-    by_hand: Arc<AtomicU64>,
     asked: Mutex<BTreeSet<ListId>>,
     wake: Notify,
 }
 
 /// What is not answered at a moment.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Filter {
-    table: Table,
-    /// In the order of the table.
-    lists: Vec<(ListId, Arc<AtomicU64>)>,
-    by_hand: Arc<AtomicU64>,
+    /// What operators say by hand, which counts before all lists.
+    hand: Arc<Table>,
+    hits_by_hand: Arc<AtomicU64>,
+    lists: Arc<Table>,
+    /// In the order of that table.
+    hits: Arc<[(ListId, Arc<AtomicU64>)]>,
 }
 
 impl Filter {
     /// Whether a name is not answered; it is counted for who says so.
     #[must_use]
     pub fn blocks(&self, name: &Name) -> bool {
-        let counter = match self.table.judge(name) {
-            None => return false,
-            Some(By::Hand) => Some(&self.by_hand),
-            Some(By::List(at)) => self.lists.get(at).map(|(_, counter)| counter),
-        };
-        counter.into_iter().for_each(|counter| _ = counter.fetch_add(1, Ordering::Relaxed));
-        true
+        let by = self.judge(name);
+        by.into_iter().for_each(|(_, hits)| _ = hits.fetch_add(1, Ordering::Relaxed));
+        by.is_some()
+    }
+
+    /// Who says that a name is not answered: a list, or where there is none the operator; and what is counted.
+    fn judge(&self, name: &Name) -> Option<(Option<ListId>, &AtomicU64)> {
+        match self.hand.judge(name) {
+            Some(Verdict::Blocked(_)) => return Some((None, &*self.hits_by_hand)),
+            Some(Verdict::Allowed) => return None,
+            None => {}
+        }
+        match self.lists.judge(name)? {
+            Verdict::Blocked(at) => self.hits.get(at).map(|(id, hits)| (Some(*id), &**hits)),
+            Verdict::Allowed => None,
+        }
     }
 
     /// Names that are not answered, and bytes that they take.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        (self.table.len(), self.table.bytes())
+        (self.hand.len() + self.lists.len(), self.hand.bytes() + self.lists.bytes())
     }
 }
 
 impl Lists {
     /// What is not answered now.
     #[must_use]
-    pub fn filter(&self) -> Arc<Filter> {
-        Arc::clone(&self.filter.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn filter(&self) -> Filter {
+        self.filter.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change_filter(&self, change: impl FnOnce(&mut Filter)) {
+        change(&mut self.filter.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Who says that a name is not answered: a list, or with `Some(None)` the operator. Counts nothing.
     #[must_use]
     pub fn judge(&self, name: &str) -> Option<Option<ListId>> {
-        let (filter, name) = (self.filter(), parse(name)?);
-        match filter.table.judge(&name)? {
-            By::Hand => Some(None),
-            By::List(at) => filter.lists.get(at).map(|(id, _)| Some(*id)),
-        }
+        self.filter().judge(&parse(name)?).map(|(list, _)| list)
     }
 
     /// How it stands with each list.
@@ -132,7 +142,7 @@ impl Lists {
     /// Questions that names by hand kept from being answered since the start.
     #[must_use]
     pub fn hits_by_hand(&self) -> u64 {
-        self.by_hand.load(Ordering::Relaxed)
+        self.filter().hits_by_hand.load(Ordering::Relaxed)
     }
 
     /// Has lists looked at now, whether they are due or not.
@@ -156,53 +166,47 @@ impl Lists {
 
 /// Keeps the lists in a folder, until the channel's sender is dropped.
 pub fn spawn(lists: Arc<Lists>, folder: PathBuf, names: watch::Receiver<Arc<Names>>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        if let Err(error) = keep(&lists, &folder, names).await {
-            tracing::error!(%error, folder = %folder.display(), "block lists cannot be kept");
-        }
-    })
+    tokio::spawn(async move { keep(&lists, &folder, names).await })
 }
 
-async fn keep(lists: &Lists, folder: &Path, mut names: watch::Receiver<Arc<Names>>) -> io::Result<()> {
-    fetch::make_folder(folder)?;
-    let client = fetch::client().map_err(io::Error::other)?;
+async fn keep(lists: &Lists, folder: &Path, mut names: watch::Receiver<Arc<Names>>) {
     let mut dns = names.borrow_and_update().dns.clone();
     recall(lists, folder, &dns);
+    put_names(lists, &dns);
     rebuild(lists, folder, &dns).await;
-    let mut fetching = None;
+    let mut fetching = Fetching::default();
     loop {
-        let now = now_ms();
-        let due = next_due(lists, &dns, now);
-        if fetching.is_none()
+        let due = next_due(lists, &dns, now_ms());
+        if fetching.0.is_none()
             && let Some((list, wait_ms)) = &due
             && *wait_ms <= 0
         {
-            let list = (*list).clone();
             lists.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&list.id);
             lists.change(list.id, |state| state.fetching = true);
-            let (client, folder) = (client.clone(), folder.to_owned());
-            let id = list.id;
-            fetching = Some((id, tokio::spawn(async move { fetch::fetch(&client, &folder, &list).await })));
+            let (folder, list, id) = (folder.to_owned(), (*list).clone(), list.id);
+            fetching.0 = Some((id, tokio::spawn(async move { fetch::fetch(&folder, &list).await })));
         }
         let sleep = due.map_or(LONGEST_SLEEP, |(_, wait_ms)| {
             Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0)).clamp(Duration::from_millis(100), LONGEST_SLEEP)
         });
-        let idle = fetching.is_none();
+        let idle = fetching.0.is_none();
         tokio::select! {
             changed = names.changed() => {
                 if changed.is_err() {
-                    return Ok(());
+                    return;
                 }
-                let next = names.borrow_and_update().dns.clone();
-                let differs = blocks_otherwise(&dns, &next);
-                dns = next;
-                if differs {
+                let old = std::mem::replace(&mut dns, names.borrow_and_update().dns.clone());
+                if (&old.blocked, &old.allowed) != (&dns.blocked, &dns.allowed) {
+                    put_names(lists, &dns);
+                }
+                if used(&old) != used(&dns) {
+                    fetching.keep(|id| dns.lists.iter().any(|list| list.id == id && list.enabled)).await;
                     forget(lists, folder, &dns);
                     rebuild(lists, folder, &dns).await;
                 }
             }
-            (id, done) = finished(&mut fetching) => {
-                fetching = None;
+            (id, done) = fetching.finished() => {
+                fetching.0 = None;
                 if note(lists, id, done) {
                     rebuild(lists, folder, &dns).await;
                 }
@@ -213,19 +217,48 @@ async fn keep(lists: &Lists, folder: &Path, mut names: watch::Receiver<Arc<Names
     }
 }
 
-type Fetching = Option<(ListId, JoinHandle<Result<Fetched, String>>)>;
+/// The fetch that is under way, which ends with this.
+#[derive(Default)]
+struct Fetching(Option<(ListId, JoinHandle<Result<Fetched, String>>)>);
 
-/// How the fetch that is under way went; without one, never.
-async fn finished(fetching: &mut Fetching) -> (ListId, Result<Fetched, String>) {
-    match fetching {
-        Some((id, task)) => (*id, task.await.unwrap_or_else(|_| Err("the fetch broke off".to_owned()))),
-        None => std::future::pending().await,
+impl Fetching {
+    /// How it went; without one, never.
+    async fn finished(&mut self) -> (ListId, Result<Fetched, String>) {
+        match &mut self.0 {
+            Some((id, task)) => (*id, task.await.unwrap_or_else(|_| Err("the fetch broke off".to_owned()))),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Breaks it off if nobody wants it any more. What it wrote goes with the list.
+    async fn keep(&mut self, wanted: impl Fn(ListId) -> bool) {
+        if let Some((id, task)) = self.0.take_if(|(id, _)| !wanted(*id)) {
+            task.abort();
+            drop(task.await);
+            tracing::debug!(list = id.0, "a block list is not wanted any more");
+        }
     }
 }
 
-/// Whether other names are blocked by these settings.
-fn blocks_otherwise(old: &Dns, new: &Dns) -> bool {
-    old.lists != new.lists || old.blocked != new.blocked || old.allowed != new.allowed
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        if let Some((_, task)) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// What the table of lists is made from.
+fn used(dns: &Dns) -> Vec<(ListId, bool)> {
+    dns.lists.iter().map(|list| (list.id, list.enabled)).collect()
+}
+
+/// Puts what is said by hand into effect.
+fn put_names(lists: &Lists, dns: &Dns) {
+    let mut builder = Builder::default();
+    builder.add_names(&dns.blocked, &dns.allowed);
+    let hand = Arc::new(builder.build());
+    lists.change_filter(|filter| filter.hand = hand);
 }
 
 /// Notes how a look went; `true`: there is another copy.
@@ -299,9 +332,9 @@ fn forget(lists: &Lists, folder: &Path, dns: &Dns) {
     fetch::remove_others(folder, known);
 }
 
-/// Makes the table anew, off the runtime: a million names take a second.
+/// Makes the table of lists anew, off the runtime: a million names take a second.
 async fn rebuild(lists: &Lists, folder: &Path, dns: &Dns) {
-    let (folder, wanted) = (folder.to_owned(), dns.clone());
+    let (folder, wanted) = (folder.to_owned(), dns.lists.clone());
     let built = tokio::task::spawn_blocking(move || build(&folder, &wanted)).await;
     let Ok((table, reads)) = built else { return };
     let mut hits = Vec::new();
@@ -310,24 +343,22 @@ async fn rebuild(lists: &Lists, folder: &Path, dns: &Dns) {
         lists.change(id, |state| (state.names, state.skipped, state.full) = (read.names, read.skipped, read.full));
     }
     for list in dns.lists.iter().filter(|list| !list.enabled) {
-        lists.change(list.id, |state| (state.names, state.skipped, state.full) = (0, 0, false));
+        lists.change(list.id, |state| {
+            (state.names, state.skipped, state.full, state.fetching) = (0, 0, false, false);
+        });
     }
-    let filter = Filter { table, lists: hits, by_hand: Arc::clone(&lists.by_hand) };
-    *lists.filter.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(filter);
+    lists.change_filter(|filter| (filter.lists, filter.hits) = (Arc::new(table), hits.into()));
 }
 
-fn build(folder: &Path, dns: &Dns) -> (Table, Vec<(ListId, Read)>) {
+fn build(folder: &Path, lists: &[BlockList]) -> (Table, Vec<(ListId, Read)>) {
     let mut builder = Builder::default();
-    // What operators say by hand has room in any case.
-    dns.blocked.iter().for_each(|pattern| builder.block(pattern));
-    dns.allowed.iter().for_each(|pattern| builder.allow(pattern));
     let mut reads = Vec::new();
-    for list in dns.lists.iter().filter(|list| list.enabled) {
-        // A list without a copy has its place, and no names.
-        let file = File::open(fetch::copy(folder, list.id)).map(BufReader::new);
+    for list in lists.iter().filter(|list| list.enabled) {
+        // A list without a copy has its place, and no names; so has one whose copy is of another address.
+        let file = Meta::read(folder, list).and_then(|_| File::open(fetch::copy(folder, list.id)).ok());
         let read = match file {
-            Ok(file) => builder.add_list(file),
-            Err(_) => builder.add_list(io::empty()),
+            Some(file) => builder.add_list(BufReader::new(file)),
+            None => builder.add_list(io::empty()),
         };
         reads.push((list.id, read.unwrap_or_default()));
     }
@@ -336,6 +367,8 @@ fn build(folder: &Path, dns: &Dns) -> (Table, Vec<(ListId, Read)>) {
 
 #[cfg(test)]
 mod tests {
+    use doorward_policy::dns::Side;
+
     use super::*;
 
     fn dns() -> Dns {
@@ -370,18 +403,32 @@ mod tests {
     fn copies_are_read_and_those_of_others_go() {
         let (folder, mut dns) = (tempfile::tempdir().unwrap(), dns());
         let (one, two) = (dns.lists[0].id, dns.lists[1].id);
-        std::fs::write(fetch::copy(folder.path(), one), "ads.example\nnot a name\n").unwrap();
+        let put = |list: &BlockList, text: &str| {
+            std::fs::write(fetch::copy(folder.path(), list.id), text).unwrap();
+            Meta::of(list, 5).write(folder.path(), list.id).unwrap();
+        };
+        put(&dns.lists[0], "ads.example\nnot a name\n");
+        // The copy of a list that was fetched elsewhere, as after a restore.
+        put(&BlockList { url: "https://lists.example/other".to_owned(), ..dns.lists[1].clone() }, "other.example\n");
         std::fs::write(fetch::copy(folder.path(), ListId(77)), "old.example\n").unwrap();
         std::fs::write(folder.path().join("operators.own"), "").unwrap();
         let lists = Lists::default();
         recall(&lists, folder.path(), &dns);
+        assert_eq!((lists.states()[&one].fetched_ms, lists.states()[&two].fetched_ms), (Some(5), None));
         assert!(!fetch::copy(folder.path(), ListId(77)).exists());
         assert!(folder.path().join("operators.own").exists(), "what is not ours stays");
-        dns.add_name(doorward_policy::dns::Side::Blocked, "hand.example".parse().unwrap()).unwrap();
-        let (table, reads) = build(folder.path(), &dns);
+        let (table, reads) = build(folder.path(), &dns.lists);
         assert_eq!(reads, [(one, Read { names: 1, skipped: 1, full: false }), (two, Read::default())]);
-        let by = |name: &str| table.judge(&name.parse().unwrap());
-        assert_eq!((by("ads.example."), by("hand.example.")), (Some(By::List(0)), Some(By::Hand)));
+        assert_eq!(table.judge(&"ads.example.".parse().unwrap()), Some(Verdict::Blocked(0)));
+        assert_eq!(table.judge(&"other.example.".parse().unwrap()), None);
+        dns.add_name(Side::Blocked, "*.hand.example".parse().unwrap()).unwrap();
+        dns.add_name(Side::Allowed, "ads.example".parse().unwrap()).unwrap();
+        lists.change_filter(|filter| {
+            (filter.lists, filter.hits) = (Arc::new(table), [(one, lists.hits_of(one))].into());
+        });
+        assert_eq!(lists.judge("ads.example"), Some(Some(one)));
+        put_names(&lists, &dns);
+        assert_eq!((lists.judge("ads.example"), lists.judge("x.hand.example")), (None, Some(None)));
     }
 
     #[test]

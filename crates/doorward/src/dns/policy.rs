@@ -2,7 +2,11 @@
 
 use std::net::IpAddr;
 
-use doorward_policy::{dns::Place, hotspot::Hotspot, name::IfName};
+use doorward_policy::{
+    hotspot::{Hotspot, HotspotId},
+    name::IfName,
+    vpn_server::ServerId,
+};
 use hickory_proto::{
     op::ResponseCode,
     rr::{
@@ -70,11 +74,20 @@ const PROBES: [&str; 33] = [
 /// Apple's relay, which both ask to be told so.
 const ELSEWHERE: [&str; 3] = ["use-application-dns.net", "mask.icloud.com", "mask-h2.icloud.com"];
 
+/// Names a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ZoneId {
+    /// Accounts of a VPN server.
+    Server(ServerId),
+    /// Guests of a hotspot.
+    Hotspot(HotspotId),
+}
+
 /// A hotspot or a VPN server, as the resolver sees it.
 #[derive(Debug, Clone)]
 pub struct Zone {
     /// Which one.
-    pub place: Place,
+    pub id: ZoneId,
     /// Its interface: what comes by another is not heard.
     pub interface: IfName,
     gateways: Vec<IpAddr>,
@@ -106,14 +119,8 @@ pub struct Ask {
     pub garden: Option<Ports>,
     /// Only a small answer comes back.
     pub small: bool,
-}
-
-impl Ask {
-    /// Names that devices need to find out that they are captive, and those of the garden, are answered in any case.
-    #[must_use]
-    pub fn may_be_blocked(self) -> bool {
-        self.garden.is_none() && self.class != Class::Named
-    }
+    /// It is answered whatever lists say: devices need it to find out that they are captive, or it is of the garden.
+    pub exempt: bool,
 }
 
 impl Zone {
@@ -122,7 +129,7 @@ impl Zone {
     pub fn of(hotspot: &Hotspot, settings: &HotspotSettings, filtered: bool) -> Self {
         let v6 = hotspot.address_ipv6.map(IpNet::V6);
         Self {
-            place: Place::Hotspot(hotspot.id),
+            id: ZoneId::Hotspot(hotspot.id),
             interface: hotspot.interface,
             gateways: hotspot.gateway_addresses().collect(),
             nets: [Some(IpNet::V4(hotspot.address)), v6].into_iter().flatten().collect(),
@@ -137,7 +144,7 @@ impl Zone {
     #[must_use]
     pub fn of_server(server: &ServerNames, filtered: bool) -> Self {
         Self {
-            place: Place::Server(server.id),
+            id: ZoneId::Server(server.id),
             interface: server.interface,
             gateways: server.addresses.clone(),
             nets: server.nets.clone(),
@@ -148,10 +155,16 @@ impl Zone {
         }
     }
 
+    /// Ports at which what a name leads to is open before login.
+    #[must_use]
+    pub fn ports(&self, name: &Name) -> Option<Ports> {
+        self.garden.find(name)
+    }
+
     /// Whether it is a hotspot's.
     #[must_use]
     pub fn is_of_guests(&self) -> bool {
-        matches!(self.place, Place::Hotspot(_))
+        matches!(self.id, ZoneId::Hotspot(_))
     }
 
     /// The addresses at which it is served.
@@ -191,14 +204,16 @@ impl Zone {
             let hinfo = RData::HINFO(HINFO::new("RFC8482".to_owned(), String::new()));
             return Decision::Say(Reply::of(vec![Record::from_rdata(name.clone(), OWN_TTL_S, hinfo)]));
         }
-        let garden = self.garden.find(name);
+        let garden = self.ports(name);
+        let probe = is_listed(&PROBES, name);
+        let exempt = probe || garden.is_some();
         let captive = match standing {
             Standing::Captive => true,
             Standing::Online | Standing::Allowed => false,
             Standing::Blocked => return say(ResponseCode::Refused),
         };
         if !captive {
-            return Decision::Ask(Ask { class: Class::Online, garden, small: false });
+            return Decision::Ask(Ask { class: Class::Online, garden, small: false, exempt });
         }
         if is_listed(&ELSEWHERE, name) {
             return say(ResponseCode::NXDomain);
@@ -210,13 +225,13 @@ impl Zone {
         if !matches!(kind, RecordType::A | RecordType::AAAA | RecordType::CNAME | RecordType::PTR) {
             return say(ResponseCode::Refused);
         }
-        if garden.is_some() || is_listed(&PROBES, name) {
-            return Decision::Ask(Ask { class: Class::Named, garden, small: false });
+        if exempt {
+            return Decision::Ask(Ask { class: Class::Named, garden, small: false, exempt });
         }
         if name.len() > MOST_NAME || name.iter().any(|label| label.len() > MOST_LABEL) {
             return say(ResponseCode::Refused);
         }
-        Decision::Ask(Ask { class: Class::Other, garden: None, small: true })
+        Decision::Ask(Ask { class: Class::Other, garden: None, small: true, exempt: false })
     }
 
     /// The portal's name.
@@ -277,10 +292,7 @@ fn is_listed(list: &[&str], name: &Name) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use doorward_policy::{
-        dns::{Data, Record as OwnRecord},
-        hotspot::HotspotId,
-    };
+    use doorward_policy::dns::{Data, Record as OwnRecord};
     use hickory_proto::op::{Message, Query};
 
     use super::*;
@@ -393,7 +405,8 @@ pub(super) mod tests {
     #[test]
     fn accounts_of_a_server_ask_what_they_like() {
         let server = ServerNames {
-            id: doorward_policy::vpn_server::ServerId(3),
+            id: ServerId(3),
+            name: "one".parse().unwrap(),
             interface: "wg0".parse().unwrap(),
             addresses: vec!["10.40.0.1".parse().unwrap()],
             nets: vec!["10.40.0.0/24".parse().unwrap()],
@@ -403,7 +416,7 @@ pub(super) mod tests {
         for other in ["10.40.0.1", "10.41.0.9", "fd00::9"] {
             assert!(!zone.is_within(other.parse().unwrap()), "{other}");
         }
-        let free = Decision::Ask(Ask { class: Class::Online, garden: None, small: false });
+        let free = Decision::Ask(Ask { class: Class::Online, garden: None, small: false, exempt: false });
         for name in ["example.com.", "server.office.local."] {
             assert_eq!(zone.decide(&question(name, RecordType::TXT, DNSClass::IN), ONLINE, &Records::default()), free);
         }
@@ -411,17 +424,19 @@ pub(super) mod tests {
 
     #[test]
     fn before_login_names_are_free_by_list_and_few_otherwise() {
-        let named = |garden| Decision::Ask(Ask { class: Class::Named, garden, small: false });
+        let named = |garden| Decision::Ask(Ask { class: Class::Named, garden, small: false, exempt: true });
         let https = Some(Ports { http: false });
         assert_eq!(decide("shop.example.", RecordType::A, CAPTIVE), named(https));
         assert_eq!(decide("a.login.example.", RecordType::AAAA, CAPTIVE), named(https));
         assert_eq!(decide("Captive.Apple.com.", RecordType::A, CAPTIVE), named(None));
-        let other = Decision::Ask(Ask { class: Class::Other, garden: None, small: true });
+        let other = Decision::Ask(Ask { class: Class::Other, garden: None, small: true, exempt: false });
         assert_eq!(decide("example.com.", RecordType::A, CAPTIVE), other);
         assert_eq!(decide("x.captive.apple.com.", RecordType::CNAME, CAPTIVE), other);
-        let free = Decision::Ask(Ask { class: Class::Online, garden: None, small: false });
+        let free = Decision::Ask(Ask { class: Class::Online, garden: None, small: false, exempt: false });
         assert_eq!(decide("example.com.", RecordType::TXT, ONLINE), free);
         assert_eq!(decide("use-application-dns.net.", RecordType::A, Standing::Allowed), free);
+        let probe = Decision::Ask(Ask { class: Class::Online, garden: None, small: false, exempt: true });
+        assert_eq!(decide("captive.apple.com.", RecordType::A, ONLINE), probe, "a device looks again later on");
         for name in ELSEWHERE {
             let answer = said(decide(&format!("{name}."), RecordType::A, CAPTIVE));
             assert_eq!(answer, (ResponseCode::NXDomain, vec![]));
@@ -467,7 +482,7 @@ pub(super) mod tests {
             let record = |n| Record::from_rdata(name.clone(), 60, RData::from(IpAddr::from([192, 0, 2, n])));
             Reply::of((0..n).map(record).collect())
         };
-        let ask = |small| Ask { class: Class::Other, garden: None, small };
+        let ask = |small| Ask { class: Class::Other, garden: None, small, exempt: false };
         assert_eq!(bounded(reply(20), ask(true)).answers.len(), 20);
         assert_eq!(bounded(reply(40), ask(true)).code, ResponseCode::Refused);
         assert_eq!(bounded(reply(40), ask(false)).answers.len(), 40);

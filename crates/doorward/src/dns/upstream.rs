@@ -71,7 +71,10 @@ pub(super) struct Upstream {
 /// The resolvers of a moment.
 #[derive(Clone, Default)]
 struct Asked {
+    /// Asks the quickest of all, and remembers.
     resolver: Option<Arc<TokioResolver>>,
+    /// Each alone, where there are several: whoever answers that it cannot, or will not, has not spoken for the others.
+    each: Arc<[TokioResolver]>,
     most_ttl_s: u32,
 }
 
@@ -94,7 +97,7 @@ impl Upstream {
             let system = given.is_empty();
             let changed = system.then(|| std::fs::metadata(SYSTEM).and_then(|file| file.modified()).ok());
             let now = (given.clone(), most_ttl, changed);
-            if seen.as_ref() != Some(&now) || self.asked().resolver.is_none() {
+            if seen.as_ref() != Some(&now) || (system && self.asked().resolver.is_none()) {
                 self.put(&if system { system_servers(Path::new(SYSTEM)) } else { given }, most_ttl);
                 seen = Some(now);
             }
@@ -107,18 +110,26 @@ impl Upstream {
 
     /// The answer to a full name in small letters.
     pub(super) async fn ask(&self, name: &Name, kind: RecordType) -> Result<Reply, Failed> {
-        let Asked { resolver, most_ttl_s } = self.asked();
+        let Asked { resolver, each, most_ttl_s } = self.asked();
         let resolver = resolver.ok_or(Failed)?;
-        match tokio::time::timeout(WAIT, resolver.lookup(name.clone(), kind)).await {
-            Ok(Ok(lookup)) => {
-                forget_if_large(&resolver, &lookup);
-                let mut answers = lookup.answers().to_vec();
-                answers.iter_mut().for_each(|record| record.ttl = record.ttl.min(most_ttl_s));
-                Ok(Reply::of(answers))
+        let ask = async {
+            for resolver in [&*resolver].into_iter().chain(each.iter()) {
+                match resolver.lookup(name.clone(), kind).await {
+                    Ok(lookup) => {
+                        forget_if_large(resolver, &lookup);
+                        let mut answers = lookup.answers().to_vec();
+                        answers.iter_mut().for_each(|record| record.ttl = record.ttl.min(most_ttl_s));
+                        return Ok(Reply::of(answers));
+                    }
+                    Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+                        return Ok(nothing(resolver, none, kind, most_ttl_s));
+                    }
+                    Err(_) => {}
+                }
             }
-            Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => Ok(nothing(&resolver, none, kind)),
-            Ok(Err(_)) | Err(_) => Err(Failed),
-        }
+            Err(Failed)
+        };
+        tokio::time::timeout(WAIT, ask).await.unwrap_or(Err(Failed))
     }
 
     fn asked(&self) -> Asked {
@@ -127,21 +138,22 @@ impl Upstream {
 
     /// Asks others from now on. What is remembered is forgotten: they may see another internet.
     fn put(&self, servers: &[Forwarder], most_ttl: Duration) {
-        let resolver = build(servers, most_ttl);
-        if resolver.is_none() && !servers.is_empty() {
-            tracing::warn!("DNS: the upstream resolvers cannot be used");
-        }
+        let (tls, trusted) = tls(servers);
+        let usable = |server: &&Forwarder| trusted || matches!(server, Forwarder::Plain(_));
+        let servers: Vec<Forwarder> = servers.iter().filter(usable).take(MOST_SERVERS).cloned().collect();
+        let resolver = build(&servers, most_ttl, MOST_CACHED, &tls);
+        let alone = |server: &Forwarder| build(std::slice::from_ref(server), most_ttl, 0, &tls);
+        let each: Arc<[_]> = if servers.len() > 1 { servers.iter().filter_map(alone).collect() } else { [].into() };
         let most_ttl_s = u32::try_from(most_ttl.as_secs()).unwrap_or(u32::MAX);
         *self.asked.write().unwrap_or_else(PoisonError::into_inner) =
-            Asked { resolver: resolver.map(Arc::new), most_ttl_s };
+            Asked { resolver: resolver.map(Arc::new), each, most_ttl_s };
     }
 }
 
-fn build(servers: &[Forwarder], most_ttl: Duration) -> Option<TokioResolver> {
+fn build(servers: &[Forwarder], most_ttl: Duration, cached: u64, tls: &ClientConfig) -> Option<TokioResolver> {
     if servers.is_empty() {
         return None;
     }
-    let by_tls = servers.iter().any(|server| !matches!(server, Forwarder::Plain(_)));
     let server = |server: &Forwarder| {
         let protocols = match server {
             Forwarder::Plain(_) => vec![ProtocolConfig::Udp, ProtocolConfig::Tcp],
@@ -157,15 +169,15 @@ fn build(servers: &[Forwarder], most_ttl: Duration) -> Option<TokioResolver> {
         });
         NameServerConfig::new(server.at().ip(), true, connections.collect())
     };
-    let servers = servers.iter().take(MOST_SERVERS).map(server).collect();
+    let servers = servers.iter().map(server).collect();
     let config = ResolverConfig::from_parts(None, Vec::new(), servers);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    builder = builder.with_tls_config(tls(by_tls)?);
+    builder = builder.with_tls_config(tls.clone());
     let options: &mut ResolverOpts = builder.options_mut();
     options.timeout = TRY_WAIT;
     options.attempts = 1;
     options.edns0 = true;
-    options.cache_size = MOST_CACHED;
+    options.cache_size = cached;
     options.positive_max_ttl = Some(most_ttl);
     options.negative_max_ttl = Some(most_ttl);
     options.num_concurrent_reqs = AT_A_TIME;
@@ -177,25 +189,20 @@ fn build(servers: &[Forwarder], most_ttl: Duration) -> Option<TokioResolver> {
     builder.build().ok()
 }
 
-/// Trusts whom the system trusts; nobody where it is not needed, so that a system without certificates resolves names.
-fn tls(needed: bool) -> Option<ClientConfig> {
+/// Trusts whom the system trusts, and whether there is anybody. Nobody is looked for where it is not needed.
+fn tls(servers: &[Forwarder]) -> (ClientConfig, bool) {
     tls::install_provider();
-    let builder = ClientConfig::builder();
-    if !needed {
-        return Some(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
-    }
-    let verified = builder.with_platform_verifier();
-    match verified {
-        Ok(verified) => Some(verified.with_no_client_auth()),
-        Err(error) => {
-            tracing::warn!(%error, "DNS by TLS cannot be used");
-            None
+    if servers.iter().any(|server| !matches!(server, Forwarder::Plain(_))) {
+        match ClientConfig::builder().with_platform_verifier() {
+            Ok(verified) => return (verified.with_no_client_auth(), true),
+            Err(error) => tracing::warn!(%error, "DNS: resolvers by TLS and HTTPS cannot be used"),
         }
     }
+    (ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth(), false)
 }
 
 /// That there is none, and for how long.
-fn nothing(resolver: &TokioResolver, none: NoRecords, kind: RecordType) -> Reply {
+fn nothing(resolver: &TokioResolver, none: NoRecords, kind: RecordType, most_ttl_s: u32) -> Reply {
     if none.authorities.as_ref().is_some_and(|records| records.len() > 16) {
         resolver.clear_lookup_cache(none.query.name().clone(), kind);
     }
@@ -203,7 +210,7 @@ fn nothing(resolver: &TokioResolver, none: NoRecords, kind: RecordType) -> Reply
     let code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
     let authority = none.soa.map(|mut soa| {
         // RFC 2308, section 5: the time that is left.
-        soa.ttl = none.negative_ttl.unwrap_or(soa.ttl).min(soa.ttl);
+        soa.ttl = none.negative_ttl.unwrap_or(soa.ttl).min(soa.ttl).min(most_ttl_s);
         Box::new(soa.into_record_of_rdata())
     });
     Reply { code, answers: Vec::new(), authority }

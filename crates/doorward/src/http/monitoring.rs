@@ -155,7 +155,7 @@ async fn gateway(registry: &mut Registry, site: &Site) {
             "Questions that lists or the operator keep from being answered",
             names.blocked,
         );
-        counter(registry, "dns_over_budget", "Questions of captive guests beyond their budget", names.over_budget);
+        counter(registry, "dns_over_budget", "Questions beyond the budget of who asked", names.over_budget);
         counter(registry, "dns_failed", "Questions that no forwarder answered", names.failed);
         counter(registry, "dns_dropped", "Questions for which there was no room", names.dropped);
         seconds(registry, "uptime", "Time since the gateway started", process.started.elapsed());

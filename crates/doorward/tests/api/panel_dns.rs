@@ -31,10 +31,15 @@ async fn settings_are_kept(database: Database) {
     let dns = gateway.app.dns();
     assert_eq!((dns.enabled, dns.forwarders.len(), dns.max_cache_ttl_s, dns.refresh_hours), (true, 2, 60, 12));
     // No box is ticked: nothing is blocked there.
-    root.done("/dns/places", &[]).await;
-    let server = gateway.app.server("Default_1").await.unwrap().id;
-    assert_eq!(gateway.app.dns().unfiltered.into_iter().collect::<Vec<_>>(), [Place::Server(server)]);
-    root.done("/dns/places", &[("filtered", "server/Default_1")]).await;
+    root.done("/dns/places", &[("place", "server/Default_1")]).await;
+    assert_eq!(
+        gateway.app.dns().unfiltered.into_iter().collect::<Vec<_>>(),
+        ["server/Default_1".parse::<Place>().unwrap()]
+    );
+    // A place that the form does not show stays as it is.
+    root.done("/dns/places", &[("place", "hotspot/none"), ("filtered", "hotspot/none")]).await;
+    assert_eq!(gateway.app.dns().unfiltered.len(), 1);
+    root.done("/dns/places", &[("place", "server/Default_1"), ("filtered", "server/Default_1")]).await;
     assert!(gateway.app.dns().unfiltered.is_empty());
     let audit = root.get("/audit").await.text;
     assert!(audit.contains("tls://192.0.2.54#dns.example") && audit.contains("dns · filter"));
@@ -60,7 +65,10 @@ async fn records_lists_and_names_come_and_go(database: Database) {
     assert_eq!(gateway.app.dns().records.len(), 2);
 
     assert!(root.get("/dns/lists").await.text.contains("There are no block lists."));
-    root.done("/dns/lists", &[("title", "Ads"), ("url", "https://lists.example/ads.txt")]).await;
+    root.done("/dns/lists", &[("title", "Ads"), ("url", "https://lists.example/ads.txt?key=list-Canary-1")]).await;
+    let viewer = Browser::new(&gateway, "viewer", Role::Viewer).await;
+    let (own, other) = (root.get("/dns/lists").await.text, viewer.get("/dns/lists").await.text);
+    assert!(own.contains("list-Canary-1") && other.contains("ads.txt") && !other.contains("list-Canary-1"));
     let id = gateway.app.dns().lists[0].id.0.to_string();
     root.done("/dns/lists/edit", &[("id", &id), ("title", "Adverts"), ("url", "https://lists.example/ads.txt")]).await;
     let list = gateway.app.dns().lists[0].clone();
@@ -79,6 +87,7 @@ async fn records_lists_and_names_come_and_go(database: Database) {
     root.done("/dns/names/delete", &[("name", "*.ads.example"), ("side", "blocked")]).await;
     assert_eq!(gateway.app.dns().allowed.len() + gateway.app.dns().blocked.len(), 1);
     let audit = root.get("/audit").await.text;
+    assert!(!audit.contains("list-Canary-1"), "keys of lists are not noted");
     for action in [
         "add_record",
         "delete_record",

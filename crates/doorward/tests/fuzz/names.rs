@@ -14,14 +14,14 @@ use doorward::{
         budget::{Budget, Class, Who},
         message::{self, MOST_UDP, Packet, Reply, Transport},
         own::Records,
-        policy::{self, Ask, Decision, Zone},
+        policy::{self, Ask, Decision, Zone, ZoneId},
     },
     hosts::Standing,
     hotspot_settings::{GardenEntry, HotspotSettings},
 };
 use doorward_kernel::Host;
 use doorward_policy::{
-    dns::{Data, Forwarder, Pattern, Place, Record as OwnRecord},
+    dns::{Data, Forwarder, Pattern, Record as OwnRecord},
     guest::Mac,
     hotspot::{Hotspot, HotspotId},
 };
@@ -217,7 +217,7 @@ fn answers() {
         let authority =
             upstream.authorities.into_iter().find(|record| matches!(record.data, RData::SOA(_))).map(Box::new);
         let reply = Reply { code: ResponseCode::NoError, answers: upstream.answers, authority };
-        let ask = Ask { class: Class::Other, garden: None, small };
+        let ask = Ask { class: Class::Other, garden: None, small, exempt: false };
         let reply = policy::bounded(zones[0].shield(reply, &zones, &host), ask);
         if small {
             assert!(reply.answers.is_empty() || message::record_bytes(&reply) <= 512);
@@ -314,7 +314,7 @@ fn no_order_of_questions_gets_more_than_the_budget() {
         passed += Duration::from_micros(generator.next() % 1_200);
         let now = start + passed.saturating_sub(Duration::from_millis(generator.next() % 3));
         let mac = Mac([2, 0, 0, 0, 0, u8::try_from(generator.below(4)).unwrap()]);
-        if budget.take(Who::Device(Place::Hotspot(HotspotId(1)), mac), Class::Other, now) {
+        if budget.take(Who::Device(ZoneId::Hotspot(HotspotId(1)), mac), Class::Other, now) {
             *taken.entry(mac).or_default() += 1;
         }
     }

@@ -126,9 +126,16 @@ fn accounts_resolve_names_at_the_gateway() {
     });
     assert_eq!(ask(&other.host, own, "news.example.", RecordType::A), None);
 
+    // Names count: they are no way round a quota.
+    let (_, spender) = lab.client(&server, "name=c&quota_bytes=30000");
+    let answered = (0..1_000).take_while(|_| ask(&spender.host, own, "news.example.", RecordType::A).is_some()).count();
+    assert!((50..700).contains(&answered), "{answered} answers for 30,000 bytes");
+    assert!(!spender.ping(SERVER));
+
     // It outlives the process; what is switched off is closed.
     lab.gateway.stop();
     lab.gateway.run();
+    lab.api = lab.gateway.api();
     eventually("names after a restart", RECONNECT_WITHIN, || {
         ask(&client.host, own, "news.example.", RecordType::A) == good(SERVER)
     });

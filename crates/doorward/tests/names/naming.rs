@@ -23,8 +23,7 @@ use doorward::{
     dns::lists::{self, Lists},
 };
 use doorward_policy::{
-    dns::{Data, Dns, ListId, Place, Record, Side},
-    hotspot::HotspotId,
+    dns::{Data, Dns, ListId, Record, Side},
     vpn_server::ServerId,
 };
 use hickory_proto::{op::ResponseCode, rr::RecordType};
@@ -59,6 +58,7 @@ fn server() -> ServerNames {
     }
     ServerNames {
         id: ServerId(3),
+        name: "one".parse().unwrap(),
         interface: "wg7".parse().unwrap(),
         addresses: ["10.40.0.1", "fd40::1", "198.51.100.7"].map(|text| text.parse::<IpAddr>().unwrap()).to_vec(),
         nets: ["10.40.0.0/24", "fd40::/64"].map(|text| text.parse().unwrap()).to_vec(),
@@ -205,7 +205,8 @@ fn block_lists_are_fetched_kept_and_used() {
         rig.seen();
         rig.online();
         let publisher = Publisher::start().await;
-        publisher.put(StatusCode::OK, "# ads\n0.0.0.0 news.example\n||many.example^\nedge.cdn.example\n");
+        publisher
+            .put(StatusCode::OK, "# ads\n0.0.0.0 news.example\n||many.example^\nedge.cdn.example\ncaptive.apple.com\n");
         let folder = tempfile::tempdir().unwrap();
         let keeper = lists::spawn(Arc::clone(&rig.lists), folder.path().join("lists"), rig.names.subscribe());
         let mut dns = Dns { enabled: true, ..Dns::default() };
@@ -213,7 +214,7 @@ fn block_lists_are_fetched_kept_and_used() {
         let servers = [server()];
         rig.tell(&dns, &servers);
         let names = |lists: &Lists| lists.states().get(&id).map(|state| state.names);
-        eventually("the list is used", SOON, || (names(&rig.lists) == Some(3)).then_some(())).await;
+        eventually("the list is used", SOON, || (names(&rig.lists) == Some(4)).then_some(())).await;
 
         let blocked = (ResponseCode::NXDomain, vec![]);
         for place in ["10.30.0.1:53", ACCOUNT, ACCOUNT_V6] {
@@ -226,13 +227,14 @@ fn block_lists_are_fetched_kept_and_used() {
         }
         // The walled garden is open in any case, and so are probes.
         assert_eq!(addresses(&ask("shop.example.", RecordType::A).await), ["192.0.2.20"]);
+        assert_eq!(addresses(&ask("captive.apple.com.", RecordType::A).await), ["192.0.2.12"]);
         assert!(rig.counts().blocked >= 15);
         assert_eq!(rig.lists.states()[&id].hits, rig.counts().blocked);
 
         // By hand, for one place, and at all.
         dns.add_name(Side::Allowed, "news.example".parse().unwrap()).unwrap();
         dns.add_name(Side::Blocked, "notes.example".parse().unwrap()).unwrap();
-        dns.unfiltered.insert(Place::Hotspot(HotspotId(1)));
+        dns.unfiltered.insert("hotspot/lobby".parse().unwrap());
         rig.tell(&dns, &servers);
         let allowed = || {
             let answer = crate::world::as_guest(|| ask_of(ACCOUNT, "news.example.", RecordType::A))?;
@@ -261,7 +263,7 @@ fn block_lists_are_fetched_kept_and_used() {
         ] {
             publisher.put(status, &text);
             look(why, &|state| state.error.as_deref().is_some_and(|error| error.contains(why))).await;
-            assert_eq!(state(&rig.lists).names, 3, "{why}");
+            assert_eq!(state(&rig.lists).names, 4, "{why}");
             assert_eq!(ask_at(ACCOUNT, "many.example.", RecordType::A).await, blocked, "{why}");
         }
         publisher.put(StatusCode::OK, "other.example\n");
@@ -285,6 +287,35 @@ fn block_lists_are_fetched_kept_and_used() {
         eventually("its names are free", SOON, || lists.judge("other.example").is_none().then_some(())).await;
         assert!(!folder.path().join("lists").join(format!("{}.txt", ListId(1).0)).exists());
         keeper.abort();
+    });
+}
+
+#[test]
+fn who_refuses_does_not_speak_for_the_others() {
+    in_namespaces("naming::who_refuses_does_not_speak_for_the_others", async {
+        let rig = Rig::new(&[]).await;
+        rig.seen();
+        rig.online();
+        // Refuses at once whatever it is asked.
+        let refusing = tokio::net::UdpSocket::bind("127.0.0.1:5303").await.unwrap();
+        let refused = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&refused);
+        tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            while let Ok((length, from)) = refusing.recv_from(&mut buffer).await {
+                (buffer[2], buffer[3]) = (0x81, 0x85);
+                count.fetch_add(1, Ordering::SeqCst);
+                refusing.send_to(&buffer[..length], from).await.unwrap();
+            }
+        });
+        let forwarders = ["127.0.0.1:5303", UPSTREAM].map(|text| text.parse().unwrap()).to_vec();
+        rig.tell(&Dns { forwarders, ..Dns::default() }, &[]);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for (name, address) in [("news.example.", "192.0.2.10"), ("many.example.", "192.0.2.11")] {
+            assert_eq!(addresses(&ask(name, RecordType::A).await), [address]);
+        }
+        assert!(refused.load(Ordering::SeqCst) > 0, "it was asked");
+        assert_eq!(code(&ask("none.example.", RecordType::A).await), ResponseCode::NXDomain);
     });
 }
 

@@ -1,7 +1,6 @@
 //! What operators say of names.
 
-use doorward_policy::dns::{Data, Dns, Place, Record, Side};
-use doorward_policy::hotspot::HotspotId;
+use doorward_policy::dns::{Data, Dns, Record, Side};
 
 use crate::databases::Database;
 
@@ -17,7 +16,7 @@ async fn names_read_back(database: Database) {
     dns.add_list("Ä list", "https://lists.example/ads.txt").unwrap();
     dns.add_name(Side::Blocked, "*.ads.example".parse().unwrap()).unwrap();
     dns.add_name(Side::Allowed, "fine.ads.example".parse().unwrap()).unwrap();
-    dns.unfiltered.insert(Place::Hotspot(HotspotId(i64::MAX)));
+    dns.unfiltered.insert("hotspot/lobby".parse().unwrap());
     store.set_dns(&dns).await.unwrap();
     assert_eq!(store.dns().await.unwrap(), dns);
     store.set_dns(&Dns::default()).await.unwrap();

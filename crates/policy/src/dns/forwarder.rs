@@ -78,6 +78,10 @@ impl FromStr for Forwarder {
             }
             let at = place_of(place, HTTPS)?;
             let name = name.unwrap_or_else(|| at.ip().to_string());
+            // A URL would need brackets around such a name, and a certificate none.
+            if name.contains(':') {
+                return Err(Refused::Forwarder);
+            }
             return Ok(Self::Https { at, name, path: path.to_owned() });
         }
         Ok(Self::Plain(place_of(text, PLAIN)?))
@@ -175,6 +179,8 @@ mod tests {
             "tls://192.0.2.53#a b",
             "udp://192.0.2.53",
             "fe80::1%2",
+            "https://[2001:db8::53]",
+            "https://192.0.2.53#2001:db8::53",
         ] {
             assert_eq!(bad.parse::<Forwarder>(), Err(Refused::Forwarder), "{bad}");
         }

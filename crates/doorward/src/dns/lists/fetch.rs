@@ -56,7 +56,13 @@ impl Meta {
         (meta.url == list.url && copy(folder, list.id).exists()).then_some(meta)
     }
 
-    fn write(&self, folder: &Path, id: ListId) -> io::Result<()> {
+    /// That of a copy that was just fetched.
+    pub(super) fn of(list: &BlockList, now_ms: i64) -> Self {
+        let url = list.url.clone();
+        Self { url, etag: None, last_modified: None, fetched_ms: now_ms, checked_ms: now_ms }
+    }
+
+    pub(super) fn write(&self, folder: &Path, id: ListId) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
         let new = folder.join(format!("{}.json.new", id.0));
         fs::write(&new, text)?;
@@ -73,7 +79,7 @@ fn meta(folder: &Path, id: ListId) -> PathBuf {
     folder.join(format!("{}.json", id.0))
 }
 
-pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+fn make_folder(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
@@ -90,15 +96,14 @@ pub(super) fn remove_others(folder: &Path, known: impl Fn(&ListId) -> bool) {
     }
 }
 
-/// A client for lists: some redirects, none from HTTPS to HTTP.
-pub(super) fn client() -> Result<Client, reqwest::Error> {
+/// A client for lists. Redirects lead to HTTPS alone: whoever sits between would send us elsewhere, and inside.
+fn client() -> Result<Client, reqwest::Error> {
     tls::install_provider();
     let policy = Policy::custom(|attempt| {
-        let was_https = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
         if attempt.previous().len() > MOST_REDIRECTS {
             attempt.error("too many redirects")
-        } else if was_https && attempt.url().scheme() != "https" {
-            attempt.error("a redirect from https to http")
+        } else if attempt.url().scheme() != "https" {
+            attempt.error("a redirect to http")
         } else {
             attempt.follow()
         }
@@ -118,7 +123,9 @@ pub(super) fn client() -> Result<Client, reqwest::Error> {
 ///
 /// # Errors
 /// Why not, for the operator.
-pub(super) async fn fetch(client: &Client, folder: &Path, list: &BlockList) -> Result<Fetched, String> {
+pub(super) async fn fetch(folder: &Path, list: &BlockList) -> Result<Fetched, String> {
+    make_folder(folder).map_err(|error| disk(&error))?;
+    let client = client().map_err(|error| describe(&error))?;
     let before = Meta::read(folder, list);
     let mut headers = HeaderMap::new();
     let mut ask = |name: HeaderName, value: Option<&String>| {
@@ -150,7 +157,7 @@ pub(super) async fn fetch(client: &Client, folder: &Path, list: &BlockList) -> R
     }
     result?;
     fs::rename(&new, copy(folder, list.id)).map_err(|error| disk(&error))?;
-    let meta = Meta { url: list.url.clone(), etag, last_modified, fetched_ms: now, checked_ms: now };
+    let meta = Meta { etag, last_modified, ..Meta::of(list, now) };
     meta.write(folder, list.id).map_err(|error| disk(&error))?;
     Ok(Fetched::New)
 }
@@ -173,13 +180,10 @@ async fn save(mut response: reqwest::Response, new: &Path) -> Result<(), String>
     file.sync_all().await.map_err(|error| disk(&error))?;
     drop(file);
     let new = new.to_owned();
-    let names = tokio::task::spawn_blocking(move || {
-        let mut builder = Builder::default();
-        Ok::<_, io::Error>(builder.add_list(io::BufReader::new(fs::File::open(new)?))?.names)
-    });
-    match names.await {
-        Ok(Ok(0)) => Err("there is no name in it".to_owned()),
-        Ok(Ok(_)) => Ok(()),
+    let is_list = tokio::task::spawn_blocking(move || Builder::has_name(io::BufReader::new(fs::File::open(new)?)));
+    match is_list.await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err("there is no name in it".to_owned()),
         Ok(Err(error)) => Err(disk(&error)),
         Err(_) => Err("it cannot be read".to_owned()),
     }

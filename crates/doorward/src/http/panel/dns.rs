@@ -149,17 +149,20 @@ async fn save(seat: Seat, form: Form) -> Answer {
     }
 }
 
+/// Places that the form shows, and whether names are blocked there; of others nothing changes.
 async fn set_places(seat: Seat, form: Form) -> Answer {
     let desk = seat.desk()?;
-    let places = desk.view(MODULE)?.name_places().await?;
-    let filtered = |place: &NamePlace| form.all("filtered").any(|chosen| chosen == place.key());
-    let (on, off): (Vec<_>, Vec<_>) = places.into_iter().partition(filtered);
-    let list = |places: &[NamePlace]| places.iter().map(|place| place.name.clone()).collect::<Vec<_>>().join(" ");
+    let known = desk.view(MODULE)?.name_places().await?;
+    let shown: Vec<Place> = form.all("place").filter_map(|place| place.parse().ok()).collect();
+    let shown = shown.into_iter().filter(|place| known.iter().any(|known| known.place == *place));
+    let filtered = |place: &Place| form.all("filtered").any(|chosen| chosen == place.to_string());
+    let (on, off): (Vec<_>, Vec<_>) = shown.partition(filtered);
+    let list = |places: &[Place]| places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let change = Change::new("filter", "dns").after(format!("on: {}; off: {}", list(&on), list(&off)));
-    let unfiltered = off.into_iter().map(|place| place.place).collect();
     let done = desk.change(MODULE, change, move |app| async move {
         app.edit_dns(move |dns| {
-            dns.unfiltered = unfiltered;
+            dns.unfiltered.retain(|place| !on.contains(place) && known.iter().any(|known| known.place == *place));
+            dns.unfiltered.extend(off);
             Ok(())
         })
         .await

@@ -167,13 +167,11 @@ fn words(rule: &Rule) -> String {
     format!("{action} {chain} {protocol:?} {source}:{source_port} → {destination}:{destination_port}")
 }
 
-/// Whether packets of these networks may match a rule.
+/// Whether a rule names these networks, around them or within them, or nobody in particular.
 fn concerns(rule: &Rule, nets: &[IpNet]) -> bool {
-    let touches = |net: &IpNet| {
-        let meets = |end: IpNet| end.contains(net) || net.contains(&end);
-        rule.any_family() || meets(rule.source) || meets(rule.destination)
-    };
-    nets.iter().any(touches)
+    let ends = [rule.source, rule.destination];
+    let mut named = ends.iter().filter(|end| end.prefix_len() > 0).peekable();
+    named.peek().is_none() || named.any(|end| nets.iter().any(|net| end.contains(net) || net.contains(end)))
 }
 
 async fn page(seat: &Seat, of: &str, wish: Typed, error: String) -> Result<Page, Failure> {

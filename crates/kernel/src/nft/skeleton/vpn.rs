@@ -30,15 +30,19 @@ const DNS: u16 = 53;
 const INTERNAL: &str = "vpn_internal";
 const OUT_OPEN: &str = "vpn_out_open";
 const IN_OPEN: &str = "vpn_in_open";
+/// Questions to the gateway's resolver, and its answers.
+const NAMES: &str = "vpn_names";
+const NAMES_BACK: &str = "vpn_names_back";
 
-pub(super) const CHAINS: [&str; 7] = [HOST, OUT, OUT_OPEN, INTERNAL, IN, IN_OPEN, SELF];
+pub(super) const CHAINS: [&str; 9] = [HOST, OUT, OUT_OPEN, INTERNAL, IN, IN_OPEN, SELF, NAMES, NAMES_BACK];
 
 pub(super) fn rules(servers: &[ServerRules], own: &FirewallRules) -> Vec<Rule> {
     let mut all = host_rules(servers, own);
     all.extend(out_rules(servers, own));
     all.extend(internal_rules());
     all.extend(in_rules(own));
-    all.extend(self_rules(own));
+    all.extend(self_rules(servers, own));
+    all.extend(names_rules());
     all.extend(nat_rules(servers));
     all
 }
@@ -62,8 +66,29 @@ fn resolver_rules(server: &ServerRules) -> impl Iterator<Item = Rule> {
     server.resolver.iter().flat_map(|address| {
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let here = || rule(HOST).match_iif(server.interface.as_str()).match_daddr(*address, bits);
-        [here().match_udp_dport(DNS).accept(), here().match_tcp_dport(DNS).accept()]
+        [goto(here().match_udp_dport(DNS), NAMES), goto(here().match_tcp_dport(DNS), NAMES)]
     })
+}
+
+/// The same with its answers.
+fn answer_rules(server: &ServerRules) -> impl Iterator<Item = Rule> {
+    server.resolver.iter().flat_map(|address| {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let from = || rule(SELF).match_oif(server.interface.as_str()).match_saddr(*address, bits);
+        [goto(from().match_udp_sport(DNS), NAMES_BACK), goto(from().match_tcp_sport(DNS), NAMES_BACK)]
+    })
+}
+
+/// Names count like all else that an account sends and gets, or they would be a way round its limits.
+fn names_rules() -> Vec<Rule> {
+    let mut rules = quota(NAMES, End::Source);
+    rules.extend(count(NAMES, End::Source));
+    rules.push(rule(NAMES).accept());
+    rules.extend(quota(NAMES_BACK, End::Destination));
+    rules.extend(count(NAMES_BACK, End::Destination));
+    rules.extend(classify(NAMES_BACK, End::Destination));
+    rules.push(rule(NAMES_BACK).accept());
+    rules
 }
 
 /// Answers within connections that began the other way.
@@ -72,11 +97,12 @@ fn answers(chain: &str) -> Rule {
 }
 
 /// From the gateway itself to accounts.
-fn self_rules(own: &FirewallRules) -> Vec<Rule> {
+fn self_rules(servers: &[ServerRules], own: &FirewallRules) -> Vec<Rule> {
     let mut rules = firewall::rules(SELF, Chain::Output, own, Rule::accept);
     if own.output == Verdict::Drop {
         rules.push(rule(SELF).match_ct_direction(CtDirection::Original).drop());
     }
+    rules.extend(servers.iter().flat_map(answer_rules));
     rules
 }
 

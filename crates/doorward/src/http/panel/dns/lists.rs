@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use doorward_policy::dns::{BlockList, ListId, MOST_LISTS};
+use doorward_policy::dns::{BlockList, ListId, MOST_LISTS, shown_url};
 
 use super::{
     super::{
@@ -49,7 +49,7 @@ impl Page {
         self.rows.len() < MOST_LISTS
     }
 
-    /// A look is under way somewhere: the page looks again by itself.
+    /// A look is under way somewhere.
     fn is_busy(&self) -> bool {
         self.rows.iter().any(|(_, state)| state.fetching)
     }
@@ -89,7 +89,7 @@ fn id(form: &Form) -> Result<ListId, Failure> {
 
 async fn add(seat: Seat, form: Form) -> Answer {
     let (title, url) = (typed(&form, "title"), typed(&form, "url"));
-    let change = Change::new("add_list", &title).after(&url);
+    let change = Change::new("add_list", &title).after(shown_url(&url));
     let wish = (title.clone(), url.clone());
     let done = seat.desk()?.change(MODULE, change, move |app| async move {
         app.edit_dns(move |dns| Ok(dns.add_list(&wish.0, &wish.1)?)).await
@@ -107,8 +107,9 @@ async fn edit(seat: Seat, form: Form) -> Answer {
     let (id, title, url, enabled) = (id(&form)?, typed(&form, "title"), typed(&form, "url"), form.has("enabled"));
     let desk = seat.desk()?;
     let before = desk.view(MODULE)?.dns().lists.into_iter().find(|list| list.id == id);
-    let before = before.map(|list| format!("{} {} {}", list.title, list.url, list.enabled)).unwrap_or_default();
-    let change = Change::new("edit_list", &title).before(before).after(format!("{title} {url} {enabled}"));
+    let before = before.map(|list| format!("{} {} {}", list.title, list.shown_url(), list.enabled)).unwrap_or_default();
+    let change =
+        Change::new("edit_list", &title).before(before).after(format!("{title} {} {enabled}", shown_url(&url)));
     let wish = (title.clone(), url);
     let done = desk.change(MODULE, change, move |app| async move {
         app.edit_dns(move |dns| Ok(dns.change_list(id, &wish.0, &wish.1, enabled)?)).await
@@ -123,7 +124,7 @@ async fn delete(seat: Seat, form: Form) -> Answer {
     let id = id(&form)?;
     let desk = seat.desk()?;
     let list = desk.view(MODULE)?.dns().lists.into_iter().find(|list| list.id == id);
-    let (title, url) = list.map(|list| (list.title, list.url)).unwrap_or_default();
+    let (title, url) = list.map(|list| (list.title.clone(), list.shown_url().to_owned())).unwrap_or_default();
     let change = Change::new("delete_list", &title).before(url);
     let done =
         desk.change(MODULE, change, move |app| async move { app.edit_dns(move |dns| Ok(dns.remove_list(id)?)).await });

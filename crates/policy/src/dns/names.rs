@@ -33,7 +33,9 @@ impl FromStr for DnsName {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
-        if text.len() <= MOST && text.split('.').all(fits) {
+        // Addresses are no names: the last label has a letter.
+        let last = text.rsplit('.').next().unwrap_or_default();
+        if text.len() <= MOST && text.split('.').all(fits) && last.bytes().any(|b| b.is_ascii_alphabetic()) {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
             Err(Refused::Name)
@@ -110,7 +112,21 @@ mod tests {
             assert_eq!(text.parse::<DnsName>().unwrap().as_str(), name);
         }
         let long = format!("{}.example", "x".repeat(64));
-        for bad in ["", ".", "a..b", "-a.b", "a-.b", "a b", "ä.example", "a/b", "*.a", &long, &"a.".repeat(130)] {
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            "192.168.1.5",
+            "7",
+            "-a.b",
+            "a-.b",
+            "a b",
+            "ä.example",
+            "a/b",
+            "*.a",
+            &long,
+            &"a.".repeat(130),
+        ] {
             assert_eq!(bad.parse::<DnsName>(), Err(Refused::Name), "{bad}");
         }
         let below: Pattern = "*.Ads.example".parse().unwrap();
