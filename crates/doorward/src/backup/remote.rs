@@ -1,0 +1,1 @@
+//! Stores away from this machine.
