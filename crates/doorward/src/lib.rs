@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod backup;
+pub mod backup_settings;
 pub mod cli;
 pub mod clock;
 pub mod cloud;

@@ -136,7 +136,10 @@ impl Folder {
     /// `NotFound` where there is none of that name.
     pub fn open(&self, name: &BackupName) -> io::Result<File> {
         self.file(name)?;
-        OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(self.0.join(name.as_str()))
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+            .open(self.0.join(name.as_str()))
     }
 
     /// Deletes one.
@@ -215,7 +218,9 @@ mod tests {
         for good in ["vpn.example.net_2030-01-02_03-00-00.zip", "a.zip"] {
             assert_eq!(good.parse::<BackupName>().unwrap().as_str(), good);
         }
-        for bad in ["", ".zip", "a.ZIP", "../a.zip", "a/b.zip", ".a.zip", "-a.zip", "a.zip\n", "config", "restore", "ä.zip"] {
+        for bad in
+            ["", ".zip", "a.ZIP", "../a.zip", "a/b.zip", ".a.zip", "-a.zip", "a.zip\n", "config", "restore", "ä.zip"]
+        {
             assert!(bad.parse::<BackupName>().is_err(), "{bad}");
         }
         let at: Timestamp = "2030-01-02T02:00:00Z".parse().unwrap();

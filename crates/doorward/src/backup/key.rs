@@ -135,7 +135,8 @@ impl KeySource {
                     return Err(refused("the key asks for too much work"));
                 }
                 let passphrase = keys.passphrase.as_ref();
-                let passphrase = passphrase.ok_or_else(|| refused("it is sealed with a passphrase, and none is set"))?;
+                let passphrase =
+                    passphrase.ok_or_else(|| refused("it is sealed with a passphrase, and none is set"))?;
                 let params = Params::new(*memory_kib, *passes, *lanes, Some(32));
                 let params = params.map_err(|_| refused("the key's parameters make no sense"))?;
                 let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -145,7 +146,10 @@ impl KeySource {
                 root
             }
         };
-        Ok(ArchiveKeys { seal: derived(&root, b"doorward backup seal"), mac: derived(&root, b"doorward backup manifest") })
+        Ok(ArchiveKeys {
+            seal: derived(&root, b"doorward backup seal"),
+            mac: derived(&root, b"doorward backup manifest"),
+        })
     }
 
     /// Whether it opens on the machine alone that made it.

@@ -12,8 +12,8 @@ use subtle::ConstantTimeEq as _;
 use zip::{CompressionMethod, ZipArchive, read::ZipFile};
 
 use super::{
-    COMMENT, DIGEST_LEN, FORMAT, FileEntry, Keys, MANIFEST, MANIFEST_MAC, MOST_ARCHIVE, MOST_FILES, MOST_LINE, MOST_MANIFEST,
-    MOST_PLAIN, Manifest, PART_LEN, Part, Refused, file_of, hex,
+    COMMENT, DIGEST_LEN, FORMAT, FileEntry, Keys, MANIFEST, MANIFEST_MAC, MOST_ARCHIVE, MOST_FILES, MOST_LINE,
+    MOST_MANIFEST, MOST_PLAIN, Manifest, PART_LEN, Part, Refused, file_of, hex,
     key::{ArchiveKeys, code},
     seal::Opener,
     write::digest_of,
@@ -59,7 +59,8 @@ impl Archive {
         let right = hex(&code(&keys.mac, &text));
         let mac = small(&mut zip, MANIFEST_MAC, 2 * DIGEST_LEN as u64)?;
         if !bool::from(right.as_bytes().ct_eq(&mac)) {
-            let whose = if manifest.key.is_of_machine() { "another machine made it" } else { "the passphrase is another" };
+            let whose =
+                if manifest.key.is_of_machine() { "another machine made it" } else { "the passphrase is another" };
             return Err(reader(format!("{whose}, or it was changed")));
         }
         let mut archive = Self { zip, manifest, keys };
@@ -175,7 +176,10 @@ fn names(zip: &mut ZipArchive<File>) -> Result<BTreeSet<String>, Refused> {
         let entry = zip.by_index_raw(number).map_err(|_| reader("an entry cannot be read"))?;
         let name = entry.name().map_err(|_| reader("an entry has no name"))?.into_owned();
         // Stored as it is: nothing unpacks to more than it is, before a seal was looked at.
-        if entry.compression() != CompressionMethod::Stored || entry.encrypted() || entry.compressed_size() != entry.size() {
+        if entry.compression() != CompressionMethod::Stored
+            || entry.encrypted()
+            || entry.compressed_size() != entry.size()
+        {
             return Err(reader("an entry is packed in another way"));
         }
         names.insert(name);
@@ -210,7 +214,8 @@ fn check_lists(manifest: &Manifest, names: &BTreeSet<String>) -> Result<(), Refu
         return Err(Refused::EmptyList);
     }
     let listed: BTreeSet<&str> = manifest.files.iter().map(|entry| entry.name.as_str()).collect();
-    let there: BTreeSet<&str> = names.iter().map(String::as_str).filter(|n| ![MANIFEST, MANIFEST_MAC].contains(n)).collect();
+    let there: BTreeSet<&str> =
+        names.iter().map(String::as_str).filter(|n| ![MANIFEST, MANIFEST_MAC].contains(n)).collect();
     if manifest.files.len() != there.len() {
         return Err(Refused::Count);
     }

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::{
-    COMMENT, DIGEST_LEN, FORMAT, FileEntry, Keys, MANIFEST, MANIFEST_MAC, MOST_ARCHIVE, MOST_FILES, Manifest, Part, file_of,
-    hex,
+    COMMENT, DIGEST_LEN, FORMAT, FileEntry, Keys, MANIFEST, MANIFEST_MAC, MOST_ARCHIVE, MOST_FILES, Manifest, Part,
+    file_of, hex,
     key::{ArchiveKeys, KeySource, code},
     seal::Sealer,
 };
@@ -66,8 +66,17 @@ impl ArchiveWriter {
         let keys = source.keys(keys).map_err(io::Error::other)?;
         let Head { host, gateway, made_at, made_ms, statistics } = head;
         let product = concat!("doorward ", env!("CARGO_PKG_VERSION")).to_owned();
-        let manifest =
-            Manifest { format: FORMAT, product, host, gateway, made_at, made_ms, statistics, key: source, files: Vec::new() };
+        let manifest = Manifest {
+            format: FORMAT,
+            product,
+            host,
+            gateway,
+            made_at,
+            made_ms,
+            statistics,
+            key: source,
+            files: Vec::new(),
+        };
         Ok(Self { zip: ZipWriter::new(file), manifest, keys, open: None, written: 0 })
     }
 
