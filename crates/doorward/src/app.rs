@@ -31,6 +31,7 @@ use crate::{
 pub mod access_hashes;
 pub mod accounts;
 pub mod audit;
+pub mod backups;
 pub mod cloud;
 pub mod codes;
 pub mod desk;
@@ -91,6 +92,8 @@ pub struct Settings {
     pub portal_tls: bool,
     /// Where links to the management listener lead.
     pub public_url: PublicUrl,
+    /// Where backups lie.
+    pub backup_folder: std::path::PathBuf,
 }
 
 /// The operations. Cheap to clone.
@@ -128,6 +131,7 @@ struct Inner {
     reports: guest_lists::Reports,
     said: accounts::Said,
     cloud: cloud::Cloud,
+    backups: backups::Backups,
 }
 
 impl App {
@@ -183,6 +187,7 @@ impl App {
             reports: guest_lists::Reports::default(),
             said: accounts::Said::default(),
             cloud,
+            backups: backups::Backups::default(),
         }));
         app.resume_firewall().await?;
         Ok(app)

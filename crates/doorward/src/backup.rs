@@ -4,6 +4,7 @@
 //! each table. The comment at its end is the digest of all bytes before it, so a flip of any bit is found, also of those that
 //! readers of zip files ignore; the code and the seals tell whether somebody made it who knows the key.
 
+mod body;
 mod folder;
 mod key;
 mod manifest;
@@ -13,6 +14,7 @@ mod seal;
 mod write;
 
 pub use self::{
+    body::FileBody,
     folder::{BackupFile, BackupName, Folder, host_name},
     key::{Keys, MachineKey, Passphrase},
     manifest::{FileEntry, Manifest},

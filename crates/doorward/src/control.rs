@@ -3,6 +3,7 @@
 //! The client sends one line of JSON, an [`Order`]; the gateway answers with lines of JSON, and closes. Lists come row
 //! by row, so that neither side holds all of a long one.
 
+mod backups;
 mod cloud;
 mod forms;
 mod links;
@@ -21,6 +22,7 @@ use tokio::{
 
 use crate::app::App;
 pub use crate::app::system::Report;
+pub use backups::{BackupLine, BackupNews};
 pub use cloud::CloudLine;
 pub use forms::{HotspotForm, HotspotLine, LinkLine, VoucherForm, VoucherLine};
 pub use orders::Order;

@@ -44,3 +44,61 @@ async fn patience<E: Engine>(c: &mut E, wait_ms: u32) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use sqlx::Row as _;
+
+    use super::{
+        super::db::Db,
+        tables::{Kind, LEFT_OUT, Mine, TABLES},
+        *,
+    };
+    use crate::secrets::MasterKey;
+
+    /// A migration that adds a table or a column must say in the list what becomes of it in a backup.
+    #[tokio::test]
+    async fn backup_list_knows_every_table_and_column() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("doorward.db").display());
+        let store = Store::open(&url, "default", MasterKey::from_bytes([1; 32])).await.unwrap();
+        let Db::Sqlite(sqlite) = store.db() else { panic!("SQLite") };
+        let mut connection = sqlite.reader().await.unwrap();
+        let names: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+                .fetch_all(&mut *connection)
+                .await
+                .unwrap();
+        let ours: BTreeSet<&str> =
+            TABLES.iter().map(|t| t.name).chain(LEFT_OUT.iter().map(|(name, _)| *name)).collect();
+        let there: BTreeSet<&str> =
+            names.iter().map(String::as_str).filter(|n| !n.starts_with("sqlite_") && !n.starts_with("_sqlx")).collect();
+        assert_eq!(ours, there);
+        let mut parents = BTreeSet::new();
+        for table in TABLES {
+            let sql = format!("PRAGMA table_info({})", table.name);
+            let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *connection).await.unwrap();
+            let mut there: Vec<(String, bool)> = rows
+                .iter()
+                .map(|row| (row.get::<String, _>(1), row.get::<i64, _>(3) == 0 && row.get::<i64, _>(5) == 0))
+                .collect();
+            if table.mine == Mine::Gateway {
+                there.retain(|(name, _)| name != "gateway_id");
+            }
+            there.sort();
+            let mut ours: Vec<(String, bool)> =
+                table.columns.iter().map(|column| (column.name.to_owned(), column.null)).collect();
+            ours.sort();
+            assert_eq!(ours, there, "{}", table.name);
+            // Parents come before what refers to them.
+            for column in table.columns {
+                if let Kind::Ref(parent) = column.kind {
+                    assert!(parents.contains(parent), "{}.{}", table.name, column.name);
+                }
+            }
+            parents.insert(table.name);
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod databases;
 mod accounts;
 mod accounts_live;
 mod authorisation;
+mod backups;
 mod bodies;
 mod browser;
 mod cloud;

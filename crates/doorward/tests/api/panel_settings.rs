@@ -38,6 +38,7 @@ const PAGES: [&str; 8] = [
     "/settings/mail",
     "/settings/sms",
     "/settings/social",
+    "/settings/backups",
     "/settings/status",
     "/audit",
     "/audit.csv",

@@ -1,6 +1,7 @@
 //! The operations of the VPN API (section 3), in the order of its table.
 
 mod account;
+mod backups;
 mod firewall;
 mod otl;
 mod port_forward;
@@ -19,6 +20,7 @@ pub(super) fn operations() -> Vec<Operation> {
         account::operations(),
         firewall::operations(),
         otl::operations(),
+        backups::operations(),
     ]
     .into_iter()
     .flatten()
@@ -29,6 +31,8 @@ pub(super) fn operations() -> Vec<Operation> {
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("Account", account::account()),
+        ("Backup", backups::backup()),
+        ("BackupConfig", backups::config()),
         ("Day", account::day()),
         ("FilterRule", firewall::rule()),
         ("Online", wireguard::online()),
