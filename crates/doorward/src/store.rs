@@ -49,7 +49,7 @@ pub use access_hashes::{AccessHashId, AccessHashRecord, NewAccessHash, Scope};
 pub use accounts::{AccountFilter, AccountLine, AccountSort, AccountState, Periods};
 pub use admissions::{Admission, AdmittedSession, By, NewGrant, Outcome, Person, Refusal, VoucherKey};
 pub use audit::{AuditId, AuditRecord, AuditSort, NewAudit};
-pub use backup::{Feed, ImportError, Lineage};
+pub use backup::{Feed, ImportError, Lineage, PartReader};
 pub use backup_settings::BackupRecord;
 pub use cloud::CloudRecord;
 pub use error::{Error, Field};

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -15,6 +16,8 @@ use jiff::{Timestamp, tz::TimeZone};
 const MOST_NAME: usize = 128;
 /// What files under way begin with; they are nobody's archive.
 const UNDER_WAY: &str = ".making-";
+/// One that is as old as this was left behind by a process that was killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 /// Names that the addresses of the API have a meaning for.
 const RESERVED: [&str; 2] = ["config", "restore"];
 
@@ -164,8 +167,12 @@ impl Folder {
 
     fn sweep(&self) {
         let Ok(entries) = fs::read_dir(&self.0) else { return };
+        let is_old = |entry: &fs::DirEntry| {
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_BEHIND))
+        };
         for entry in entries.flatten() {
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNDER_WAY)) {
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNDER_WAY)) && is_old(&entry) {
                 drop(fs::remove_file(entry.path()));
             }
         }

@@ -5,7 +5,7 @@ mod export;
 mod import;
 mod tables;
 
-pub use import::{Feed, ImportError, Lineage};
+pub use import::{Feed, ImportError, Lineage, PartReader};
 
 use self::{
     engine::Engine,

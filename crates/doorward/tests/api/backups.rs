@@ -97,7 +97,7 @@ async fn furnished(database: Database) -> Gateway {
     let gateway = Gateway::start(database).await;
     gateway.server_and_account().await;
     gateway.account("wg_name=Default_1&quota_bytes=5000&quota_period=month").await;
-    let forward = "dst_port=8080&to_port=80&protocol=tcp&account=peer_1";
+    let forward = "dst_port=8080&to_port=80&protocol=tcp&to_peer=peer_1";
     gateway.post("/wireguard/Default_1/port_forward", forward).await.msg();
     gateway.get("/account/peer_1/otl").await.msg();
     gateway

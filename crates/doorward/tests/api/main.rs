@@ -10,6 +10,7 @@ mod databases;
 mod accounts;
 mod accounts_live;
 mod authorisation;
+mod backup_stores;
 mod backups;
 mod bodies;
 mod browser;
@@ -49,4 +50,6 @@ mod routes;
 mod secrets;
 mod servers;
 mod servers_live;
+#[path = "../support/stores.rs"]
+mod stores;
 mod system;

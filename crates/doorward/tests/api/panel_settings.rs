@@ -32,7 +32,7 @@ both_engines!(
 );
 
 /// The pages; none of them may ever show a secret.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/settings",
     "/settings/guests",
     "/settings/mail",

@@ -13,7 +13,7 @@ use crate::{
     backup::{Archive, Keys, Part, Refused},
     clock::now_ms,
     reconcile::Owner,
-    store::{self, Feed, ImportError, Lineage, Store},
+    store::{self, Feed, ImportError, Lineage, PartReader, Store},
 };
 
 /// Parts between the archive and the database.
@@ -184,12 +184,8 @@ pub async fn restore_to_store(
 async fn look_at(file: File, keys: Keys) -> Result<Archive, Refused> {
     let look = move || {
         let mut archive = Archive::open(file, &keys)?;
-        let mut last = String::new();
-        archive.parts(|part: Part| {
-            let first = last != part.table;
-            last.clone_from(&part.table);
-            Store::check_part(&part, first).map_err(Refused::Reader)
-        })?;
+        let mut reader = PartReader::default();
+        archive.parts(|part: Part| reader.check(&part).map_err(Refused::Reader))?;
         Ok(archive)
     };
     tokio::task::spawn_blocking(look).await.unwrap_or_else(|_| Err(Refused::Reader("it could not be read".to_owned())))

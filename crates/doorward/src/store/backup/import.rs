@@ -8,7 +8,7 @@ use super::{
     super::{Error, Store, db::Db, postgres, sql::parameters},
     engine::Engine,
     place_of,
-    tables::{Cell, Kind, LEFT_OUT, Mine, Stored, TABLES, Table},
+    tables::{Cell, Kind, LEFT_OUT, Layout, Mine, Stored, TABLES, Table},
 };
 use crate::backup::Part;
 
@@ -54,16 +54,6 @@ pub enum Lineage {
 }
 
 impl Store {
-    /// Looks at lines of an archive without storing them.
-    ///
-    /// # Errors
-    /// Names what makes no sense.
-    pub fn check_part(part: &Part, first: bool) -> Result<(), String> {
-        let table =
-            Table::find(&part.table).ok_or_else(|| format!("{} is unknown: it is of a newer version", part.table))?;
-        lines_of(table, part, first).map(drop)
-    }
-
     /// Puts what `feed` brings in the place of what is there, in one transaction: all of it, or nothing. Sessions that were
     /// open have ended: who was online logs in again.
     ///
@@ -117,16 +107,12 @@ impl Import {
         self.number(c).await?;
         let counts = self.kernel_counts(c).await?;
         self.clear(c).await.map_err(ImportError::Delete)?;
-        let mut last = String::new();
+        let mut reader = PartReader::default();
         loop {
             match feed.recv().await {
                 Some(Feed::Part(part)) => {
-                    let first = last != part.table;
-                    last.clone_from(&part.table);
-                    let (table, named) = (Table::find(&part.table), part.table.clone());
-                    let table = table.ok_or(ImportError::BrokeOff)?;
-                    let rows = lines_of(table, &part, first).map_err(|_| ImportError::BrokeOff)?;
-                    self.insert(c, table, rows).await.map_err(|error| ImportError::Row(named, error))?;
+                    let (table, rows) = reader.rows(&part).map_err(|_| ImportError::BrokeOff)?;
+                    self.insert(c, table, rows).await.map_err(|error| ImportError::Row(part.table, error))?;
                 }
                 Some(Feed::End) => break,
                 None => return Err(ImportError::BrokeOff),
@@ -277,12 +263,33 @@ impl Import {
     }
 }
 
-/// The rows of a part; the first of a table begins with the names of the columns.
-fn lines_of(table: &Table, part: &Part, first: bool) -> Result<Vec<Vec<Cell>>, String> {
-    let mut lines = part.lines.split_inclusive(|b| *b == b'\n');
-    if first && lines.next() != Some(&table.head()[..]) {
-        return Err(format!("{} has other columns: it is of another version", table.name));
+/// Reads the parts of an archive in their order; the first of each table begins with the names of its columns.
+#[derive(Default)]
+pub struct PartReader(Option<Layout>);
+
+impl PartReader {
+    /// Looks at a part without storing it.
+    ///
+    /// # Errors
+    /// Names what makes no sense.
+    pub fn check(&mut self, part: &Part) -> Result<(), String> {
+        self.rows(part).map(drop)
     }
-    let read = |line: &[u8]| table.read(line).ok_or_else(|| format!("a row of {} makes no sense", table.name));
-    lines.map(read).collect()
+
+    fn rows(&mut self, part: &Part) -> Result<(&'static Table, Vec<Vec<Cell>>), String> {
+        let table =
+            Table::find(&part.table).ok_or_else(|| format!("{} is unknown: it is of a newer version", part.table))?;
+        let mut lines = part.lines.split_inclusive(|b| *b == b'\n');
+        let layout = match &self.0 {
+            Some(layout) if layout.table.name == table.name => layout,
+            Some(_) | None => {
+                let layout = lines.next().and_then(|head| Layout::of(table, head));
+                let layout =
+                    layout.ok_or_else(|| format!("{} has other columns: it is of another version", table.name))?;
+                self.0.insert(layout)
+            }
+        };
+        let read = |line: &[u8]| layout.read(line).ok_or_else(|| format!("a row of {} makes no sense", table.name));
+        Ok((table, lines.map(read).collect::<Result<_, _>>()?))
+    }
 }

@@ -226,21 +226,44 @@ impl Table {
         lines.push(b'\n');
     }
 
-    /// The row of a line; `None`: it has other columns, or something of another kind stands in one.
-    pub(super) fn read(&self, line: &[u8]) -> Option<Vec<Cell>> {
-        let values: Vec<Value> = serde_json::from_slice(line).ok()?;
-        if values.len() != self.columns.len() {
-            return None;
-        }
-        self.columns.iter().zip(values).map(|(column, value)| column.read(value)).collect()
-    }
-
     /// Names of the columns as the first line of a file.
     pub(super) fn head(&self) -> Vec<u8> {
         let names: Vec<Value> = self.columns.iter().map(|column| column.name.into()).collect();
         let mut line = Value::Array(names).to_string().into_bytes();
         line.push(b'\n');
         line
+    }
+}
+
+/// Which columns the lines of a file have, as its first line says. An archive of an older version may lack columns that can be
+/// empty; one that has others is of a newer version.
+pub(super) struct Layout {
+    pub(super) table: &'static Table,
+    /// Where in the table each value of a line belongs.
+    places: Vec<usize>,
+}
+
+impl Layout {
+    /// `None`: the line names something else.
+    pub(super) fn of(table: &'static Table, head: &[u8]) -> Option<Self> {
+        let names: Vec<String> = serde_json::from_slice(head).ok()?;
+        let places: Vec<usize> = names.iter().map(|name| table.position(name)).collect::<Option<_>>()?;
+        let times = |at: usize| places.iter().filter(|place| **place == at).count();
+        let fits = |(at, column): (usize, &Column)| times(at) == 1 || (times(at) == 0 && column.null);
+        table.columns.iter().enumerate().all(fits).then_some(Self { table, places })
+    }
+
+    /// The row of a line; `None`: something of another kind stands in a column.
+    pub(super) fn read(&self, line: &[u8]) -> Option<Vec<Cell>> {
+        let values: Vec<Value> = serde_json::from_slice(line).ok()?;
+        if values.len() != self.places.len() {
+            return None;
+        }
+        let mut row: Vec<Cell> = self.table.columns.iter().map(|column| Cell::Null(column.kind.stored())).collect();
+        for (place, value) in self.places.iter().zip(values) {
+            *row.get_mut(*place)? = self.table.columns.get(*place)?.read(value)?;
+        }
+        Some(row)
     }
 }
 
@@ -296,6 +319,36 @@ impl Cell {
             Self::Bool(b) => (*b).into(),
             Self::Text(text) => text.as_str().into(),
             Self::Bytes(bytes) => STANDARD.encode(bytes).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backup_lines_of_older_versions_are_read_and_others_are_not() {
+        let table = Table::find("hotspot_devices").unwrap();
+        let row = [
+            Cell::Int(1),
+            Cell::Int(2),
+            Cell::Text("m".into()),
+            Cell::Text("allowed".into()),
+            Cell::Text("ä\n".into()),
+            Cell::Int(-3),
+        ];
+        let mut line = Vec::new();
+        table.line(&row, &mut line);
+        assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+        assert!(Layout::of(table, &table.head()).unwrap().read(&line).unwrap() == row);
+        let settings = Table::find("firewall").unwrap();
+        let old = Layout::of(settings, b"[\"active\"]").unwrap();
+        assert!(old.read(b"[\"{}\"]").unwrap()[1] == Cell::Null(Stored::Text));
+        assert!(old.read(b"[\"{}\",null]").is_none());
+        assert!(old.read(b"[3]").is_none() && old.read(b"[null]").is_none() && old.read(b"{}").is_none());
+        for bad in [&b"[]"[..], b"[\"active\",\"active\"]", b"[\"active\",\"newer\"]", b"[\"draft\"]", b"{}"] {
+            assert!(Layout::of(settings, bad).is_none());
         }
     }
 }
