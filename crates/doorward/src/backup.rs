@@ -18,7 +18,7 @@ pub use self::{
     folder::{BackupFile, BackupName, Folder, host_name},
     key::{Keys, MachineKey, Passphrase},
     manifest::{FileEntry, Manifest},
-    read::Archive,
+    read::{Archive, check_whole},
     write::{ArchiveWriter, Head},
 };
 
@@ -67,8 +67,9 @@ const FORMAT: u32 = 1;
 /// Most files in an archive, and most bytes of its manifest.
 const MOST_FILES: usize = 100;
 const MOST_MANIFEST: u64 = 256 * 1024;
-/// Most bytes of an archive, so that no entry needs longer headers, and of what one file unpacks to.
-const MOST_ARCHIVE: u64 = 4_000_000_000;
+/// Most bytes of an archive, so that no entry needs longer headers.
+pub const MOST_ARCHIVE: u64 = 4_000_000_000;
+/// Most bytes of what one file unpacks to.
 const MOST_PLAIN: u64 = 32_000_000_000;
 /// Longest line: a hotspot's settings with a logo, and terms in all languages.
 const MOST_LINE: usize = 8 * 1024 * 1024;

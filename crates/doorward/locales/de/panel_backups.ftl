@@ -61,3 +61,7 @@ error-backup-s3-endpoint = Die Adresse beginnt mit https:// oder http:// und hat
 error-backup-s3 = Der Speicher braucht Bucket, Zugriffsschlüssel und geheimen Schlüssel.
 error-backup-passphrase = Eine Passphrase hat 12 bis 256 Zeichen, keine Steuerzeichen.
 error-backup-no-passphrase = Sicherungen verlassen die Maschine nur mit einer Passphrase.
+backup-upload = Hochladen
+backup-upload-file = Ein Archiv von anderswo
+backup-upload-failed = Das Hochladen brach ab.
+backup-uploaded = Das Archiv { $name } wurde hochgeladen.

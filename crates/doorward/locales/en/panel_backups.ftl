@@ -61,3 +61,7 @@ error-backup-s3-endpoint = The address begins with https:// or http:// and has n
 error-backup-s3 = The store needs a bucket, an access key and a secret key.
 error-backup-passphrase = A passphrase has 12 to 256 characters, no control characters.
 error-backup-no-passphrase = Backups leave the machine only with a passphrase.
+backup-upload = Upload
+backup-upload-file = An archive from elsewhere
+backup-upload-failed = The upload broke off.
+backup-uploaded = Archive { $name } was uploaded.

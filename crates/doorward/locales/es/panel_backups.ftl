@@ -61,3 +61,7 @@ error-backup-s3-endpoint = La dirección empieza por https:// o http:// y no tie
 error-backup-s3 = El almacén necesita un bucket, una clave de acceso y una clave secreta.
 error-backup-passphrase = Una frase de contraseña tiene de 12 a 256 caracteres, sin caracteres de control.
 error-backup-no-passphrase = Las copias solo salen de la máquina con una frase de contraseña.
+backup-upload = Subir
+backup-upload-file = Un archivo de otro lugar
+backup-upload-failed = La subida se interrumpió.
+backup-uploaded = Se subió el archivo { $name }.

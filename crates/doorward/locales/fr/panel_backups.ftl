@@ -61,3 +61,7 @@ error-backup-s3-endpoint = L’adresse commence par https:// ou http:// et n’a
 error-backup-s3 = Le stockage demande un bucket, une clé d’accès et une clé secrète.
 error-backup-passphrase = Une phrase secrète a de 12 à 256 caractères, sans caractères de contrôle.
 error-backup-no-passphrase = Les sauvegardes ne quittent la machine qu’avec une phrase secrète.
+backup-upload = Envoyer
+backup-upload-file = Une archive d’ailleurs
+backup-upload-failed = L’envoi s’est interrompu.
+backup-uploaded = L’archive { $name } a été envoyée.

@@ -61,3 +61,7 @@ error-backup-s3-endpoint = Adres zaczyna się od https:// lub http:// i nie ma �
 error-backup-s3 = Magazyn wymaga bucketu, klucza dostępu i klucza tajnego.
 error-backup-passphrase = Hasło ma od 12 do 256 znaków, bez znaków sterujących.
 error-backup-no-passphrase = Kopie opuszczają maszynę tylko z hasłem.
+backup-upload = Wyślij
+backup-upload-file = Archiwum z innego miejsca
+backup-upload-failed = Wysyłanie przerwano.
+backup-uploaded = Wysłano archiwum { $name }.

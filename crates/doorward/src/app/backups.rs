@@ -1,6 +1,7 @@
 //! Backups: made while the gateway works, restored in one step (VPN API, section 3.9; docs/adr/0012-backups.md).
 
 mod make;
+mod receive;
 mod restore;
 mod schedule;
 mod settings;
@@ -15,6 +16,7 @@ use std::{
 use tokio::sync::Notify;
 
 pub use self::{
+    receive::Receiving,
     restore::{restore_to_store, verify_by_store},
     schedule::spawn,
     settings::BackupWish,

@@ -38,6 +38,7 @@ mod otl_log;
 mod own_parts;
 mod panel;
 mod panel_api;
+mod panel_backups;
 mod panel_firewall;
 mod panel_guests;
 mod panel_hotspots;

@@ -1,24 +1,30 @@
 //! Backups: the archives, making and restoring them, schedule and stores.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     body::Body,
-    extract::Path,
+    extract::{Path, Request},
     http::{HeaderValue, header},
     response::IntoResponse as _,
 };
+use http_body_util::BodyExt as _;
 
 use super::{Answer, Change, Failure, Form, Frame, MODULE, Routes, Seat, TABS, secret, typed};
 use crate::{
     app::{
-        Error,
+        App, Error,
         backups::{BackupError, BackupFile, BackupSettings, BackupStanding, Passphrase, Wrong},
     },
     backup::FileBody,
     backup_settings::{Ftp, S3, Secret},
+    http::body::decoded,
 };
 
 pub(super) const PAGE: &str = "/settings/backups";
+/// Longest wait for the next piece of an archive.
+const PIECE_WAIT: Duration = Duration::from_secs(30);
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -27,6 +33,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .change("/settings/backups/make", MODULE, make)
         .change("/settings/backups/restore", MODULE, restore)
         .change("/settings/backups/delete", MODULE, delete)
+        .upload("/settings/backups/upload", MODULE, upload)
         .reveal("/settings/backups/file/{name}", MODULE, download)
 }
 
@@ -239,7 +246,7 @@ async fn save(seat: Seat, form: Form) -> Answer {
         s3_secret: secret(&form, "s3_secret"),
     };
     let wish = Typed::read(&form);
-    let work = move |app: crate::app::App| async move {
+    let work = move |app: App| async move {
         app.edit_backup_settings(move |settings| wish.change(secrets, settings)).await.map(drop)
     };
     match desk.change(MODULE, change, work).await {
@@ -270,7 +277,7 @@ async fn restore(seat: Seat, form: Form) -> Answer {
         None => None,
     };
     let (change, wanted) = (Change::new("restore", &name), name.clone());
-    let work = move |app: crate::app::App| async move { app.restore_backup(&wanted, passphrase).await };
+    let work = move |app: App| async move { app.restore_backup(&wanted, passphrase).await };
     match seat.desk()?.change(MODULE, change, work).await {
         Ok(()) => seat.applied(PAGE, "backup-restored", &[("name", &name)]),
         Err(error) => seat.refused(PAGE, error),
@@ -280,10 +287,38 @@ async fn restore(seat: Seat, form: Form) -> Answer {
 async fn delete(seat: Seat, form: Form) -> Answer {
     let name = typed(&form, "name");
     let (change, wanted) = (Change::new("delete", &name), name.clone());
-    let work = move |app: crate::app::App| async move { app.delete_backup(&wanted).await };
+    let work = move |app: App| async move { app.delete_backup(&wanted).await };
     match seat.desk()?.change(MODULE, change, work).await {
         Ok(()) => seat.done(PAGE, "backup-deleted", &[("name", &name)]),
         Err(error) => seat.refused(PAGE, error),
+    }
+}
+
+/// Takes an archive piece by piece. The script says its name in a header, escaped.
+async fn upload(seat: Seat, request: Request) -> Answer {
+    let name = request.headers().get("x-file-name").and_then(|name| name.to_str().ok()).unwrap_or_default();
+    let name: String = decoded(name.as_bytes()).unwrap_or_default().chars().take(200).collect();
+    let (change, body) = (Change::new("upload", &name), request.into_body());
+    let work = move |app: App| async move { receive(&app, &name, body).await };
+    match seat.desk()?.change(MODULE, change, work).await {
+        Ok(file) => seat.done(PAGE, "backup-uploaded", &[("name", file.name.as_str())]),
+        Err(error) => seat.refused(PAGE, error),
+    }
+}
+
+async fn receive(app: &App, name: &str, mut body: Body) -> Result<BackupFile, Error> {
+    let broke_off = || Error::Backup(BackupError::File("the upload broke off".to_owned()));
+    let mut receiving = app.receive_backup(name).await?;
+    loop {
+        let frame = tokio::time::timeout(PIECE_WAIT, body.frame()).await.map_err(|_| broke_off())?;
+        match frame {
+            Some(frame) => {
+                if let Ok(bytes) = frame.map_err(|_| broke_off())?.into_data() {
+                    receiving.add(bytes.into()).await?;
+                }
+            }
+            None => return receiving.keep().await,
+        }
     }
 }
 
