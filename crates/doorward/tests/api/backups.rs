@@ -15,7 +15,7 @@ use doorward::{
     },
     store::DEFAULT_GATEWAY,
 };
-use doorward_policy::limits::Mbit;
+use doorward_policy::{account::AccountId, item::Counter, limits::Mbit};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
@@ -62,6 +62,13 @@ fn path_of(gateway: &Gateway, name: &str) -> PathBuf {
 async fn make(gateway: &Gateway) -> String {
     let made = gateway.post("/backups", "").await.msg();
     made["backup_name"].as_str().unwrap().to_owned()
+}
+
+/// Bytes from a client, by all days.
+async fn used(gateway: &Gateway, account: AccountId) -> u64 {
+    let today = jiff::Zoned::now().date();
+    let (year, month) = (today.year().try_into().unwrap(), today.month().try_into().unwrap());
+    gateway.store.month_usage(account, year, month).await.unwrap().iter().map(|day| day.up).sum()
 }
 
 /// Everything that the APIs tell of what is stored.
@@ -115,8 +122,11 @@ async fn furnished(database: Database) -> Gateway {
 
 async fn backup_brings_everything_back(database: Database) {
     let gateway = furnished(database).await;
+    let account = gateway.store.accounts().await.unwrap().into_iter().find(|a| a.name.as_str() == "peer_1").unwrap();
+    gateway.kernel.set_counter(Counter::AccountUp(account.id), 3, 700);
     let before = state(&gateway).await;
     let name = make(&gateway).await;
+    assert_eq!(used(&gateway, account.id).await, 700, "what the kernel counted is stored before");
     let listed = gateway.get("/backups").await.msg();
     assert_eq!(listed["backups"][0]["backup_name"], name.as_str());
     assert_eq!(gateway.get("/system/backups/").await.msg(), listed, "both roots");
@@ -146,6 +156,11 @@ async fn backup_brings_everything_back(database: Database) {
     assert_eq!(gateway.put("/backups/restore", &format!("backup_name={name}")).await.msg(), "success");
     assert_eq!(state(&gateway).await, before);
     assert!(!is_online(&gateway, &online), "who was online logs in again");
+    gateway.kernel.set_counter(Counter::AccountUp(account.id), 4, 800);
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    let today = jiff::Zoned::now().date();
+    gateway.get(&format!("/account/peer_1/traffic_statistics/{}/{}", today.year(), today.month())).await.msg();
+    assert_eq!(used(&gateway, account.id).await, 800, "the kernel's counters go on; nothing counts twice");
     assert_eq!(gateway.get("/system/status").await.msg()["status"], "OK");
     gateway.get("/account/later").await.refused(404, "Account not found");
     // What was there before is a backup of its own.
@@ -195,7 +210,7 @@ async fn backup_goes_to_another_machine_and_engine(database: Database) {
     assert_eq!(after, before);
     to.account("wg_name=Default_1&name=new").await;
     let lobby = to.app.hotspots().borrow()[0].clone();
-    to.app.log_in_with_voucher(&device(&lobby, 8), "guest107", "tulip-4402").await.unwrap();
+    to.app.log_in_with_voucher(&device(&lobby, 7), "guest107", "tulip-4402").await.unwrap();
     // And back to what was there.
     to.app.restore_backup(own.name.as_str(), None).await.unwrap();
     to.get("/account/somebody").await.msg();

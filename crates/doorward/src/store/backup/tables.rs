@@ -108,6 +108,7 @@ pub(super) const TABLES: &[Table] = &[
         column("created_ms", Int), column("expires_ms", Int), column("uses", Int), column("uses_left", Int),
         maybe("used_ms", Int), maybe("used_from", Text),
     ] },
+    Table { name: "link_settings", part: Part::Always, mine: Mine::Gateway, key: &[], columns: &[column("settings", Text)] },
     Table { name: "firewall", part: Part::Always, mine: Mine::Gateway, key: &[], columns: &[
         column("active", Text), maybe("previous", Text), maybe("confirm_by_ms", Int), maybe("draft", Text),
     ] },
