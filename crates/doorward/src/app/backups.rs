@@ -13,7 +13,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use self::{
     receive::Receiving,
@@ -81,6 +81,8 @@ pub(super) struct Backups {
     restoring: AtomicBool,
     /// Settings changed: the schedule looks at them anew.
     changed: Notify,
+    /// The gateway stops: an upload does not hold it up.
+    stopping: watch::Sender<bool>,
 }
 
 /// How backups stand.
@@ -159,6 +161,11 @@ impl App {
     #[must_use]
     pub(super) fn is_restoring(&self) -> bool {
         self.0.backups.restoring.load(Ordering::Acquire)
+    }
+
+    /// Ends a backup that is being made or uploaded; none begins after that.
+    pub fn stop_backups(&self) {
+        self.0.backups.stopping.send_replace(true);
     }
 
     fn backup_folder(&self) -> Folder {

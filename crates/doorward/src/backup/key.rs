@@ -60,7 +60,9 @@ impl TryFrom<String> for Passphrase {
 
 /// Makes the key of this machine for a salt.
 #[derive(Clone)]
-pub struct MachineKey(Arc<dyn Fn(&[u8]) -> [u8; 32] + Send + Sync>);
+pub struct MachineKey(Arc<MakeKey>);
+
+type MakeKey = dyn Fn(&[u8]) -> [u8; 32] + Send + Sync;
 
 impl MachineKey {
     /// Takes the function; it must answer otherwise for each salt and each machine.

@@ -3,7 +3,14 @@
 mod ftp;
 mod s3;
 
-use std::{fs::File, time::Duration};
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::BackupName;
 use crate::backup_settings::{Ftp, S3};
@@ -18,12 +25,24 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// # Errors
 /// Why it did not get there.
 pub async fn to_ftp(ftp: Ftp, file: File, name: BackupName) -> Result<(), String> {
-    let work = tokio::task::spawn_blocking(move || ftp::upload(&ftp, file, &name));
+    let given_up = GivenUp::default();
+    let stop = Arc::clone(&given_up.0);
+    let work = tokio::task::spawn_blocking(move || ftp::upload(&ftp, file, &name, &stop));
     // Each step of it has its own end; this is against a server that gives a byte now and then.
     match tokio::time::timeout(LONGEST, work).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => Err("the upload ended before its time".to_owned()),
         Err(_) => Err("no end in time".to_owned()),
+    }
+}
+
+/// Tells the thread of an upload that nobody waits for it any more.
+#[derive(Default)]
+struct GivenUp(Arc<AtomicBool>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -108,6 +108,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     };
     tracing::info!("stopping; tunnels and rules stay");
     notify(sd_notify::NotifyState::Stopping);
+    app.stop_backups();
     for task in [line, backups] {
         task.abort();
         drop(task.await);

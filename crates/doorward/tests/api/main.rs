@@ -10,6 +10,8 @@ mod databases;
 mod accounts;
 mod accounts_live;
 mod authorisation;
+mod backup_refusals;
+mod backup_settings;
 mod backup_stores;
 mod backups;
 mod bodies;

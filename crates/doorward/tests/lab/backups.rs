@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     flow::{Direction, Pace, TcpFlow},
+    gateway::Gateway,
     host::eventually,
     hotspot::{HotspotLab, PORTAL},
     lab::{GRANT_WITHIN, RECONNECT_WITHIN, server_address, text},
-    world::SERVER,
+    world::{SERVER, World},
 };
 
 const PASSPHRASE: &str = "tulips in the rain";
@@ -36,7 +37,7 @@ fn a_backup_brings_an_empty_machine_back() {
     };
     let flows = [flow(&client.host, client.address()), flow(&guest.host, guest.address())];
     eventually("the load is counted", COUNTED_WITHIN, || used(&lab, &voucher.username) > 0);
-    set_passphrase(&lab);
+    set(&lab.gateway, |settings| settings["passphrase"] = json!(PASSPHRASE));
     let before = used(&lab, &voucher.username);
     let name = lab.gateway.doorward("backup make");
     let after = used(&lab, &voucher.username);
@@ -112,11 +113,27 @@ fn used(lab: &HotspotLab, username: &str) -> u64 {
     user["bytes_down"].as_u64().expect("bytes")
 }
 
-fn set_passphrase(lab: &HotspotLab) {
-    let mut settings: Value = serde_json::from_str(&lab.gateway.doorward("backup settings")).expect("JSON");
-    settings["passphrase"] = json!(PASSPHRASE);
-    let mut command = lab.gateway.host.command(env!("CARGO_BIN_EXE_doorward"));
-    command.arg("--config").arg(lab.gateway.config()).args(["backup", "settings", "--set"]);
+#[test]
+fn a_backup_is_made_by_the_clock() {
+    let world = World::new();
+    let gateway = Gateway::start(&world.gateway, "");
+    assert_eq!(gateway.doorward("backup list").lines().count(), 1, "no more than the head");
+    let soon = jiff::Zoned::now().checked_add(jiff::SignedDuration::from_secs(20)).expect("a time");
+    let minute = soon.checked_add(jiff::SignedDuration::from_mins(1)).expect("a time").minute();
+    set(&gateway, |settings| {
+        settings["every_hour"] = json!(true);
+        settings["every_hour_minute"] = json!(minute);
+    });
+    let made = || gateway.doorward("backup list --json");
+    eventually("a backup is made", Duration::from_secs(120), || made().contains(".zip"));
+    assert_eq!(made().lines().count(), 1);
+}
+
+fn set(gateway: &Gateway, change: impl FnOnce(&mut Value)) {
+    let mut settings: Value = serde_json::from_str(&gateway.doorward("backup settings")).expect("JSON");
+    change(&mut settings);
+    let mut command = gateway.host.command(env!("CARGO_BIN_EXE_doorward"));
+    command.arg("--config").arg(gateway.config()).args(["backup", "settings", "--set"]);
     let mut child = command.stdin(Stdio::piped()).spawn().expect("nsenter starts");
     child.stdin.take().expect("stdin is piped").write_all(settings.to_string().as_bytes()).expect("it reads");
     assert!(child.wait().expect("it ends").success());

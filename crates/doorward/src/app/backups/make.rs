@@ -31,7 +31,11 @@ impl App {
         self.finish(async move {
             let _one_at_a_time = app.0.backups.busy.lock().await;
             let _flag = Flag::raise(&app.0.backups.making);
-            let done = app.make_and_send(statistics).await;
+            let mut stopping = app.0.backups.stopping.subscribe();
+            let done = tokio::select! {
+                done = app.make_and_send(statistics) => done,
+                _ = stopping.wait_for(|stopping| *stopping) => Err(BackupError::Create("the gateway stops".to_owned()).into()),
+            };
             let why = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
             if !why.is_empty() {
                 tracing::error!("{why}");

@@ -4,22 +4,22 @@ use std::{
     fs::File,
     io::Read,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
-    time::{Duration, Instant},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use suppaftp::{FtpError, FtpStream, types::FileType};
 
-use super::{LONGEST, STEP_WAIT, said};
+use super::{STEP_WAIT, said};
 use crate::{backup::BackupName, backup_settings::Ftp};
 
 /// Most folders of a path.
 const MOST_FOLDERS: usize = 32;
 
-/// Uploads; blocks. The file has another name until it is whole.
-pub(super) fn upload(ftp: &Ftp, mut file: File, name: &BackupName) -> Result<(), String> {
-    let until = Instant::now() + LONGEST;
+/// Uploads; blocks, until `stop` says that nobody waits for it any more. The file has another name until it is whole.
+pub(super) fn upload(ftp: &Ftp, file: File, name: &BackupName, stop: &AtomicBool) -> Result<(), String> {
     let mut stream = connect(ftp)?;
-    let done = store(&mut stream, ftp, &mut file, name, until);
+    let done = store(&mut stream, ftp, &mut Stoppable { file, stop }, name);
     drop(stream.quit());
     done.map_err(|error| describe(&error))
 }
@@ -46,13 +46,7 @@ fn open(address: SocketAddr, wait: Duration) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn store(
-    stream: &mut FtpStream,
-    ftp: &Ftp,
-    file: &mut File,
-    name: &BackupName,
-    until: Instant,
-) -> Result<(), FtpError> {
+fn store(stream: &mut FtpStream, ftp: &Ftp, file: &mut Stoppable<'_>, name: &BackupName) -> Result<(), FtpError> {
     stream.login(ftp.user.as_str(), ftp.password.expose())?;
     // Behind address translation a server often tells an address that only it can reach.
     stream.set_passive_nat_workaround(true);
@@ -67,19 +61,19 @@ fn store(
         }
     }
     let under_way = format!("{name}.part");
-    stream.put_file(under_way.as_str(), &mut Bounded { file, until })?;
+    stream.put_file(under_way.as_str(), file)?;
     stream.rename(under_way.as_str(), name.as_str())
 }
 
-/// A file that ends with an error when its time is over.
-struct Bounded<'a> {
-    file: &'a mut File,
-    until: Instant,
+/// A file that ends with an error when nobody waits for it.
+struct Stoppable<'a> {
+    file: File,
+    stop: &'a AtomicBool,
 }
 
-impl Read for Bounded<'_> {
+impl Read for Stoppable<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        if Instant::now() > self.until {
+        if self.stop.load(Ordering::Acquire) {
             return Err(std::io::ErrorKind::TimedOut.into());
         }
         self.file.read(bytes)
