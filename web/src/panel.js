@@ -6,6 +6,7 @@ import { startPage } from "./page.js";
 import { startPasskeys } from "./passkeys.js";
 import { startTables } from "./tables.js";
 import { startTimes } from "./times.js";
+import { startUpload } from "./upload.js";
 
 startHtmx();
 startPage();
@@ -15,3 +16,4 @@ startTables();
 startTimes();
 startCharts();
 startLive();
+startUpload();

@@ -31,6 +31,7 @@ use crate::{
 pub mod access_hashes;
 pub mod accounts;
 pub mod audit;
+pub mod backups;
 pub mod cloud;
 pub mod codes;
 pub mod desk;
@@ -92,6 +93,8 @@ pub struct Settings {
     pub portal_tls: bool,
     /// Where links to the management listener lead.
     pub public_url: PublicUrl,
+    /// Where backups lie.
+    pub backup_folder: std::path::PathBuf,
 }
 
 /// The operations. Cheap to clone.
@@ -130,6 +133,7 @@ struct Inner {
     said: accounts::Said,
     cloud: cloud::Cloud,
     naming: dns::Naming,
+    backups: backups::Backups,
 }
 
 impl App {
@@ -187,6 +191,7 @@ impl App {
             said: accounts::Said::default(),
             cloud,
             naming,
+            backups: backups::Backups::default(),
         }));
         app.resume_firewall().await?;
         Ok(app)

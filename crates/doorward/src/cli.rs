@@ -1,6 +1,7 @@
 //! The command line: everything an operator needs when the panel is out of reach.
 
 mod access_hash;
+mod backup;
 mod cloud;
 mod dns;
 mod down;
@@ -91,6 +92,11 @@ enum Verb {
         #[command(subcommand)]
         verb: hotspot_api::Verb,
     },
+    /// Make, list, look at and restore backups; by the running gateway, or on an empty machine.
+    Backup {
+        #[command(subcommand)]
+        verb: backup::Verb,
+    },
     /// Print the OpenAPI document of an API.
     Openapi {
         /// Which.
@@ -178,6 +184,7 @@ fn verb(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Hotspot { verb } => block_on(hotspot::run(load()?, verb)),
         Verb::Guest { verb } => block_on(guest::run(load()?, verb)),
         Verb::HotspotApi { verb } => block_on(hotspot_api::run(load()?, verb)),
+        Verb::Backup { verb } => block_on(backup::run(load()?, verb)),
         Verb::Openapi { api } => say(&openapi(api)?),
         Verb::Firewall { verb } => block_on(firewall::run(load()?, verb)),
         Verb::Dns { verb } => block_on(dns::run(load()?, verb)),

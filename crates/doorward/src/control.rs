@@ -3,6 +3,7 @@
 //! The client sends one line of JSON, an [`Order`]; the gateway answers with lines of JSON, and closes. Lists come row
 //! by row, so that neither side holds all of a long one.
 
+mod backups;
 mod cloud;
 mod dns;
 mod firewall;
@@ -23,6 +24,7 @@ use tokio::{
 
 use crate::app::App;
 pub use crate::app::system::Report;
+pub use backups::{BackupLine, BackupNews};
 pub use cloud::CloudLine;
 pub use dns::{DnsChange, DnsLine, DnsOrder, ListLine, NameLine, PlaceLine};
 pub use firewall::{FirewallOrder, PolicyForm, PolicyLine, RuleForm, RuleLine};

@@ -1,6 +1,8 @@
 //! Doorward, the gateway: everything but the rules ([`doorward_policy`]) and the kernel ([`doorward_kernel`]).
 
 pub mod app;
+pub mod backup;
+pub mod backup_settings;
 pub mod cli;
 pub mod clock;
 pub mod cloud;

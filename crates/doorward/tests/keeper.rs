@@ -72,6 +72,7 @@ async fn rig() -> Rig {
 fn settings() -> Settings {
     Settings {
         max_accounts: 100,
+        backup_folder: std::env::temp_dir().join("doorward-no-backups"),
         config_tabs: true,
         zone: TimeZone::UTC,
         own_tcp_ports: Vec::new(),

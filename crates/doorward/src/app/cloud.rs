@@ -99,7 +99,7 @@ pub(super) struct Cloud {
     status: watch::Sender<CloudStatus>,
     orders: mpsc::Sender<CloudOrder>,
     taken: Mutex<Option<mpsc::Receiver<CloudOrder>>>,
-    edit: tokio::sync::Mutex<()>,
+    pub(super) edit: tokio::sync::Mutex<()>,
 }
 
 /// Reads what is stored.
@@ -251,6 +251,13 @@ impl App {
             false
         });
         Ok(())
+    }
+
+    /// Takes what was restored; the line follows.
+    pub(super) fn replace_cloud(&self, record: Option<CloudRecord>) {
+        if self.cloud().as_deref() != record.as_ref() {
+            self.0.cloud.record.send_replace(record.map(Arc::new));
+        }
     }
 
     async fn keep_cloud(&self, record: CloudRecord) -> Result<(), Error> {

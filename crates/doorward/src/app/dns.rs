@@ -88,7 +88,8 @@ pub(super) async fn load(store: &Store) -> Result<Naming, store::Error> {
     Ok(Naming { names: watch::channel(Arc::new(names(store).await?)).0, lists: Arc::default() })
 }
 
-async fn names(store: &Store) -> Result<Names, store::Error> {
+/// What is stored of names.
+pub(super) async fn names(store: &Store) -> Result<Names, store::Error> {
     let (dns, servers) = (store.dns().await?, store.servers().await?);
     let mut servers: Vec<ServerNames> = servers.iter().map(ServerNames::of).collect();
     servers.sort_by_key(|server| server.id);
@@ -213,6 +214,11 @@ impl App {
     /// Tells that a server is no more.
     pub(super) fn remove_name_server(&self, id: ServerId) {
         self.change_names(|names| names.servers.retain(|server| server.id != id));
+    }
+
+    /// Tells of what was restored.
+    pub(super) fn replace_names(&self, names: Names) {
+        self.0.naming.names.send_replace(Arc::new(names));
     }
 
     /// Changes are made one at a time, by whoever has the order of edits.

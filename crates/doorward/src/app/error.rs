@@ -5,7 +5,7 @@ use doorward_policy::{
     firewall::{Chain, Refused},
 };
 
-use super::{cloud::CloudError, hotspots::HotspotError};
+use super::{backups::BackupError, cloud::CloudError, hotspots::HotspotError};
 use crate::{hotspot_settings::Invalid, reconcile, store};
 
 /// Closed list of refusals. What each is called on a wire, and with which status, is the face's affair.
@@ -194,6 +194,8 @@ pub enum Error {
     Hotspot(#[from] HotspotError),
     #[error(transparent)]
     Cloud(#[from] CloudError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
 
     #[error("a secret is kept for where it was given; give it again")]
     SecretAgain,

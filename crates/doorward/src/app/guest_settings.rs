@@ -87,6 +87,10 @@ impl App {
         Arc::clone(&self.0.guest_config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(super) fn replace_guest_config(&self, config: GuestConfig) {
+        *self.0.guest_config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
     async fn change_guest_config(
         &self,
         change: impl FnOnce(&mut GuestConfig) -> Result<(), Error> + Send + 'static,
@@ -97,7 +101,7 @@ impl App {
             let mut config = app.guest_config().as_ref().clone();
             change(&mut config)?;
             app.store().set_guest_config(&config).await.map_err(Error::Store)?;
-            *app.0.guest_config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+            app.replace_guest_config(config);
             Ok(())
         })
         .await

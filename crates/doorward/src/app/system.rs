@@ -19,6 +19,9 @@ pub use self::{
 };
 pub use crate::store::VpnSettings;
 
+/// What the state says while a backup is restored.
+const RESTORING: &str = "Loading (restoring a backup)";
+
 /// What a caller says of the settings.
 #[derive(Debug, Default)]
 pub struct SettingsWish {
@@ -58,7 +61,7 @@ impl App {
     /// State of the gateway. Costs no query.
     #[must_use]
     pub fn state(&self) -> State {
-        let text = self.0.handle.state_text();
+        let text = if self.is_restoring() { RESTORING.to_owned() } else { self.0.handle.state_text() };
         let directory = self.directory();
         let servers = u32::try_from(directory.count_servers()).unwrap_or(u32::MAX);
         let accounts = u32::try_from(directory.count_accounts()).unwrap_or(u32::MAX);
@@ -80,7 +83,7 @@ impl App {
     /// # Errors
     /// [`Error::Loading`].
     pub async fn reload(&self) -> Result<(), Error> {
-        if self.0.handle.status().borrow().is_loading() {
+        if self.0.handle.status().borrow().is_loading() || self.is_restoring() {
             return Err(Error::Loading);
         }
         let ticket = self.0.handle.reload();

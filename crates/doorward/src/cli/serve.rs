@@ -96,6 +96,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
 
+    let backups = app::backups::spawn(app.clone());
     let line = cloud::spawn(app.clone(), http::cloud_api_router(app.clone(), requests));
 
     begin_setup(&app).await?;
@@ -108,8 +109,11 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     };
     tracing::info!("stopping; tunnels and rules stay");
     notify(sd_notify::NotifyState::Stopping);
-    line.abort();
-    drop(line.await);
+    app.stop_backups();
+    for task in [line, backups] {
+        task.abort();
+        drop(task.await);
+    }
     server.graceful_shutdown(Some(LAST_REQUESTS));
     while listeners.join_next().await.is_some() {}
     _ = stop.send(true);
@@ -292,6 +296,7 @@ fn app_settings(config: &Config, zone: jiff::tz::TimeZone) -> Result<app::Settin
         own_udp_ports: vec![53, 67, 547],
         portal_tls: !config.portal.tls_certificate.as_os_str().is_empty(),
         public_url: config.public_url()?,
+        backup_folder: app::backups::folder_of(&config.state_dir),
     })
 }
 

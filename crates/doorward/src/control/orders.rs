@@ -1,6 +1,6 @@
 //! What the command line may ask of a gateway, and how it is done: by the same operations as the APIs'.
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{io, net::IpAddr, path::PathBuf, sync::Arc};
 
 use doorward_policy::{
     guest::{DataLimits, Mac, Method},
@@ -15,13 +15,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Answer, CloudLine, DnsOrder, FirewallOrder, dns, firewall,
+    Answer, CloudLine, DnsOrder, FirewallOrder, backups, dns, firewall,
     forms::{HotspotForm, HotspotLine, VoucherForm, VoucherLine},
     links,
 };
 use crate::{
     app::{
         self, App,
+        backups::{BackupSettings, Passphrase},
         cloud::CloudWish,
         guest_settings::ApiSwitches,
         hotspots::{DevicePolicy, HotspotSpec, HotspotStanding, Ipv6Choice},
@@ -81,6 +82,13 @@ pub enum Order {
     LeaveCloud,
     Dns(DnsOrder),
     Firewall(FirewallOrder),
+    ListBackups,
+    MakeBackup { statistics: bool },
+    VerifyBackup { path: PathBuf, passphrase: Option<Passphrase> },
+    RestoreBackup { path: PathBuf, passphrase: Option<Passphrase> },
+    DeleteBackup { name: String },
+    BackupSettings,
+    SetBackupSettings { settings: Box<BackupSettings> },
 }
 
 /// Why an order was not carried out.
@@ -282,6 +290,19 @@ pub(super) async fn carry_out(app: &App, order: Order, answer: &mut Answer) -> R
         Order::LeaveCloud => Ok(app.leave_cloud().await?),
         Order::Dns(order) => dns::carry_out(app, order, answer).await,
         Order::Firewall(order) => firewall::carry_out(app, order, answer).await,
+        Order::ListBackups => backups::list(app, answer).await,
+        Order::MakeBackup { statistics } => backups::make(app, statistics, answer).await,
+        Order::VerifyBackup { path, passphrase } => backups::verify(app, &path, passphrase, answer).await,
+        Order::RestoreBackup { path, passphrase } => backups::restore(app, &path, passphrase, answer).await,
+        Order::DeleteBackup { name } => Ok(app.delete_backup(&name).await?),
+        Order::BackupSettings => Ok(answer.row(&app.backup_settings().await?).await?),
+        Order::SetBackupSettings { settings } => {
+            let set = move |stored: &mut BackupSettings| {
+                *stored = *settings;
+                Ok(())
+            };
+            Ok(app.edit_backup_settings(set).await.map(drop)?)
+        }
     }
 }
 

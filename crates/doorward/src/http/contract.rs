@@ -13,6 +13,9 @@ pub use self::{document::vpn_document, hotspot::hotspot_document};
 use super::error::{self, Refusal};
 use crate::app::Error;
 
+/// Stands in a refusal for a reason that differs each time, at its end.
+const REASON: &str = "…";
+
 /// An operation of the VPN API.
 pub(in crate::http) struct Operation {
     /// `operationId`: a verb and a resource.
@@ -130,6 +133,7 @@ pub(in crate::http) fn path_name(name: &str) -> (Value, &'static str) {
         "year" => (schema::pattern("^[0-9]{4}$"), "Four digits"),
         "month" => (schema::pattern("^(0?[1-9]|1[0-2])$"), "1 to 12; a leading zero is allowed"),
         "dst_port" => (schema::integer(1, 65_535), "Port of the server's external address"),
+        "file" => (schema::pattern("^[A-Za-z0-9._-]{1,128}$"), "Name of a backup"),
         "rule_name" => (schema::pattern("^[A-Za-z0-9_]{1,64}$"), "Name of a rule"),
         "protocol" => (schema::one_of(&["tcp", "udp"]), "Protocol"),
         _ => (schema::name(), "Name"),

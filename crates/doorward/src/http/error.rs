@@ -49,7 +49,8 @@ impl IntoResponse for Refusal {
 
 impl From<app::Error> for Refusal {
     fn from(error: app::Error) -> Self {
-        use app::Error as E;
+        use crate::backup::Refused as R;
+        use app::{Error as E, backups::BackupError as B};
         const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
         const MISSING: StatusCode = StatusCode::NOT_FOUND;
         const COLLIDES: StatusCode = StatusCode::CONFLICT;
@@ -138,6 +139,22 @@ impl From<app::Error> for Refusal {
 
             E::Month => (WRONG, "Wrong month setting"),
             E::Year => (WRONG, "Wrong year setting"),
+
+            E::Backup(error) => {
+                let status = match &error {
+                    B::NotFound => MISSING,
+                    B::Refused(R::Open(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+                    B::Refused(R::Reader(_) | R::EmptyList | R::Empty | R::Count | R::Mismatch) | B::Wrong(_) => WRONG,
+                    B::Create(_)
+                    | B::Ftp(_)
+                    | B::Upload(_)
+                    | B::Delete(_)
+                    | B::Folder(_)
+                    | B::File(_)
+                    | B::Unzip(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                return Self { status, text: Cow::Owned(error.to_string()) };
+            }
 
             // The VPN API knows no hotspots, and chooses nothing of a link.
             E::Hotspot(_) | E::LinkNotFound | E::LinkUses | E::LinkDays => return internal(&error),

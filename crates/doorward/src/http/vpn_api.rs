@@ -18,6 +18,7 @@ use crate::app::App;
 
 mod account;
 mod account_live;
+mod backups;
 mod dns;
 mod firewall;
 mod license;
@@ -89,6 +90,15 @@ fn table() -> Vec<(&'static str, MethodRouter<Site>)> {
         ("/otl/config", get(otl::get_config)),
         ("/otl/list", get(otl::list)),
         ("/otl/config_wireguard", get(otl::get_config_wireguard)),
+
+        ("/backups", get(backups::list).post(backups::create)),
+        ("/backups/restore", put(backups::restore)),
+        ("/backups/config", get(backups::get_config).put(backups::put_config)),
+        ("/backups/{file}", get(backups::download)),
+        ("/system/backups", get(backups::list).post(backups::create)),
+        ("/system/backups/restore", put(backups::restore)),
+        ("/system/backups/config", get(backups::get_config).put(backups::put_config)),
+        ("/system/backups/{file}", get(backups::download)),
     ]
 }
 

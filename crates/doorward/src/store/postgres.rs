@@ -70,6 +70,7 @@ fn migrator() -> Migrator {
         (9, "passkeys", include_str!("../../migrations/postgres/0009_passkeys.sql")),
         (10, "firewall", include_str!("../../migrations/postgres/0010_firewall.sql")),
         (11, "dns", include_str!("../../migrations/postgres/0011_dns.sql")),
+        (12, "backups", include_str!("../../migrations/postgres/0012_backups.sql")),
         (13, "cloud", include_str!("../../migrations/postgres/0013_cloud.sql")),
         (14, "last logins", include_str!("../../migrations/postgres/0014_last_logins.sql")),
     ];

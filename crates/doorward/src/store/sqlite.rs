@@ -62,6 +62,15 @@ impl Sqlite {
         self.writer.write(operation).await
     }
 
+    /// The same, where the operation may take as long as this.
+    pub(super) async fn write_within<T, F>(&self, longest: Duration, operation: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, Result<T, Error>> + Send + 'static,
+    {
+        self.writer.write_within(longest, operation).await
+    }
+
     pub(super) async fn durability(&self) -> Result<String, Error> {
         self.write(|connection| {
             Box::pin(async move {
@@ -134,6 +143,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
         (9, "passkeys", include_str!("../../migrations/sqlite/0009_passkeys.sql")),
         (10, "firewall", include_str!("../../migrations/sqlite/0010_firewall.sql")),
         (11, "dns", include_str!("../../migrations/sqlite/0011_dns.sql")),
+        (12, "backups", include_str!("../../migrations/sqlite/0012_backups.sql")),
         (13, "cloud", include_str!("../../migrations/sqlite/0013_cloud.sql")),
         (14, "last logins", include_str!("../../migrations/sqlite/0014_last_logins.sql")),
     ];

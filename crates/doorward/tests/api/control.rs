@@ -14,7 +14,7 @@ use crate::{
     desk::{Desk, address},
 };
 
-both_engines!(vouchers, hotspots, guests, the_api, orders_that_cannot_be);
+both_engines!(vouchers, hotspots, guests, the_api, orders_that_cannot_be, backup_orders);
 
 /// A gateway with its socket.
 pub struct Running {
@@ -253,4 +253,31 @@ async fn orders_that_cannot_be(database: Database) {
     assert_eq!(control::ask(running.folder.path()).await.unwrap().state, "OK", "it goes on");
     let nobody = tempfile::tempdir().unwrap();
     assert!(matches!(control::ask(nobody.path()).await, Err(Error::Nobody(..))));
+}
+
+async fn backup_orders(database: Database) {
+    use doorward::control::BackupNews;
+    let running = Running::start(database).await;
+    let file = |rows: Vec<BackupNews>| {
+        let line = rows.into_iter().find_map(|news| if let BackupNews::File(line) = news { Some(line) } else { None });
+        line.unwrap()
+    };
+    let made = file(running.ok(Order::MakeBackup { statistics: true }).await);
+    assert_eq!(file(running.ok(Order::ListBackups).await).name, made.name);
+    let folder = running.desk.gateway.app.settings().backup_folder.clone();
+    let path = folder.join(&made.name);
+    let verify = || Order::VerifyBackup { path: path.clone(), passphrase: None };
+    let seen: Vec<BackupNews> = running.ok(verify()).await;
+    assert!(matches!(&seen[..], [BackupNews::Archive(manifest)] if manifest.statistics), "{seen:?}");
+    let before = file(running.ok(Order::RestoreBackup { path: path.clone(), passphrase: None }).await);
+    assert_ne!(before.name, made.name);
+    let settings = running.ok::<doorward::app::backups::BackupSettings>(Order::BackupSettings).await.remove(0);
+    let wrong = doorward::app::backups::BackupSettings { number_backups: 0, ..settings.clone() };
+    running.refused(Order::SetBackupSettings { settings: Box::new(wrong) }, "greater than 0").await;
+    let set = doorward::app::backups::BackupSettings { number_backups: 4, ..settings };
+    running.ok::<Value>(Order::SetBackupSettings { settings: Box::new(set) }).await;
+    assert_eq!(running.desk.gateway.app.backup_settings().await.unwrap().number_backups, 4);
+    running.ok::<Value>(Order::DeleteBackup { name: made.name.clone() }).await;
+    running.refused(Order::DeleteBackup { name: made.name }, "There is no backup with this name").await;
+    running.refused(verify(), "Failed to open archive").await;
 }

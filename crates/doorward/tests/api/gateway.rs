@@ -45,6 +45,8 @@ pub struct Gateway {
 pub struct Choice {
     pub settings: Settings,
     pub http: HttpSettings,
+    /// Holds the backups.
+    _folder: tempfile::TempDir,
 }
 
 impl Gateway {
@@ -54,6 +56,7 @@ impl Gateway {
 
     pub async fn with(database: Database, choose: impl FnOnce(&mut Choice)) -> Self {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let backups = tempfile::tempdir().unwrap();
         let mut choice = Choice {
             settings: Settings {
                 max_accounts: 1000,
@@ -63,8 +66,10 @@ impl Gateway {
                 own_udp_ports: vec![53],
                 portal_tls: false,
                 public_url: PublicUrl::Configured("https://vpn.example.net".to_owned()),
+                backup_folder: backups.path().join("backups"),
             },
             http: HttpSettings::default(),
+            _folder: backups,
         };
         choose(&mut choice);
         let gateway = Self::open(database, choice, AccessHash::generate().unwrap()).await;
@@ -223,7 +228,10 @@ impl Call<'_> {
         let response = self.gateway.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
-        let is_pdf = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/pdf");
+        let is_pdf = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/pdf" || kind == "application/zip");
         let (text, pdf) = if is_pdf { (String::new(), bytes) } else { (String::from_utf8(bytes).unwrap(), Vec::new()) };
         Answer { status: parts.status, headers: parts.headers, text, pdf }
     }
@@ -235,7 +243,7 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
-    /// The body, where it is one; there is no text then.
+    /// The body, where it is one, or an archive; there is no text then.
     pub pdf: Vec<u8>,
 }
 

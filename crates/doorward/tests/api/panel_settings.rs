@@ -32,12 +32,13 @@ both_engines!(
 );
 
 /// The pages; none of them may ever show a secret.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/settings",
     "/settings/guests",
     "/settings/mail",
     "/settings/sms",
     "/settings/social",
+    "/settings/backups",
     "/settings/status",
     "/audit",
     "/audit.csv",

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
 
 mod api_bodies;
+mod archives;
 mod generate;
 mod names;
 mod portal_forms;

@@ -117,6 +117,26 @@ impl Gateway {
         self.log().len()
     }
 
+    /// Where the state is.
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Stops it, takes all of it out of the kernel and off the disk; the configuration file stays.
+    pub fn wipe(&mut self) {
+        self.stop();
+        self.doorward("down");
+        fs::remove_dir_all(self.state_dir()).expect("the state was there");
+    }
+
+    /// Starts it on a state that has no access hash yet.
+    pub fn run_anew(&mut self) {
+        let printed = self.doorward("access-hash add lab 127.0.0.1");
+        self.hash = printed.lines().last().expect("a hash is printed").trim().to_owned();
+        self.run();
+        self.converged(CONVERGES_WITHIN);
+    }
+
     pub fn config(&self) -> PathBuf {
         self.dir.path().join("doorward.toml")
     }

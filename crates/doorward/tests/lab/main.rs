@@ -3,6 +3,7 @@
 mod access;
 mod acme;
 mod api;
+mod backups;
 mod client;
 mod dns;
 mod drift;

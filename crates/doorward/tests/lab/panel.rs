@@ -269,6 +269,7 @@ fn every_page_can_be_read_by_everybody() {
         "/settings/mail",
         "/settings/sms",
         "/settings/social",
+        "/settings/backups",
         "/settings/status",
         "/profile",
         "/profile/totp",

@@ -72,6 +72,7 @@ impl House {
         let (meter, _) = meter::spawn(store.clone(), handle.clone(), zone.clone());
         let settings = Settings {
             max_accounts: 1000,
+            backup_folder: std::env::temp_dir().join("doorward-no-backups"),
             config_tabs: true,
             zone,
             own_tcp_ports: Vec::new(),

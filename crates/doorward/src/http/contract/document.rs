@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Field, Operation, path_name, vpn};
+use super::{Field, Operation, REASON, path_name, vpn};
 
 /// The document, with `https://<this gateway>` as its server where `base` says so.
 #[must_use]
@@ -130,13 +130,30 @@ fn responses(operation: &Operation) -> Value {
     for (status, texts) in texts {
         let envelope = json!({
             "type": "object",
-            "properties": { "error": { "enum": texts }, "msg": { "const": "" }, "status": { "const": "error" } },
+            "properties": { "error": refusal_texts(&texts), "msg": { "const": "" }, "status": { "const": "error" } },
             "required": ["error", "msg", "status"],
             "additionalProperties": false,
         });
         all.insert(status.to_string(), content(&texts.join(" · "), &envelope));
     }
     all.into()
+}
+
+/// One of the texts; those that end with a reason begin like one of them.
+fn refusal_texts(texts: &[String]) -> Value {
+    let (open, closed): (Vec<&String>, Vec<&String>) = texts.iter().partition(|text| text.ends_with(REASON));
+    let mut any: Vec<Value> = open
+        .into_iter()
+        .filter_map(|text| text.strip_suffix(REASON))
+        .map(|begin| json!({ "pattern": format!("^{begin}.") }))
+        .collect();
+    if any.is_empty() {
+        return json!({ "enum": closed });
+    }
+    if !closed.is_empty() {
+        any.insert(0, json!({ "enum": closed }));
+    }
+    json!({ "anyOf": any })
 }
 
 fn content(description: &str, schema: &Value) -> Value {

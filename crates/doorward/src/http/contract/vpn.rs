@@ -1,6 +1,7 @@
 //! The operations of the VPN API (section 3), in the order of its table.
 
 mod account;
+mod backups;
 mod dns;
 mod firewall;
 mod otl;
@@ -21,6 +22,7 @@ pub(super) fn operations() -> Vec<Operation> {
         firewall::operations(),
         dns::operations(),
         otl::operations(),
+        backups::operations(),
     ]
     .into_iter()
     .flatten()
@@ -31,6 +33,8 @@ pub(super) fn operations() -> Vec<Operation> {
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("Account", account::account()),
+        ("Backup", backups::backup()),
+        ("BackupConfig", backups::config()),
         ("Day", account::day()),
         ("Dns", dns::dns()),
         ("FilterRule", firewall::rule()),

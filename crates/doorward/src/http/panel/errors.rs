@@ -6,7 +6,13 @@ use doorward_policy::{dns, firewall::Refused};
 
 use super::invalid;
 use crate::{
-    app::{Error, cloud::CloudError, hotspots::HotspotError},
+    app::{
+        Error,
+        backups::{BackupError, Wrong},
+        cloud::CloudError,
+        hotspots::HotspotError,
+    },
+    backup::Refused as Archive,
     cloud::dial::Why,
     hotspot_settings::Lang,
     words,
@@ -35,6 +41,9 @@ pub(super) fn text(lang: Lang, error: &Error) -> String {
     }
     if let Error::Hotspot(error) = error {
         return words::text(lang, hotspot(error));
+    }
+    if let Error::Backup(error) = error {
+        return backup(lang, error);
     }
     if let Error::Unsent(why) = error {
         return words::fill(lang, "error-unsent", &[("why", why)]);
@@ -97,6 +106,35 @@ fn names(refused: dns::Refused) -> &'static str {
         R::Full => "error-dns-full",
         R::Title => "error-dns-title",
         R::Url => "error-dns-url",
+    }
+}
+
+/// What became of a backup; the reason stays as the program or the server said it.
+fn backup(lang: Lang, error: &BackupError) -> String {
+    let (name, why) = match error {
+        BackupError::Create(why) => ("error-backup-create", why.as_str()),
+        BackupError::Ftp(why) | BackupError::Upload(why) => ("error-backup-upload", why.as_str()),
+        BackupError::NotFound => ("error-backup-not-found", ""),
+        BackupError::Refused(Archive::Reader(why) | Archive::Open(why)) => ("error-backup-archive", why.as_str()),
+        BackupError::Refused(Archive::EmptyList | Archive::Empty | Archive::Count | Archive::Mismatch) => {
+            ("error-backup-archive", "")
+        }
+        BackupError::Folder(why) | BackupError::File(why) => ("error-backup-create", why.as_str()),
+        BackupError::Delete(why) | BackupError::Unzip(why) => ("error-backup-restore", why.as_str()),
+        BackupError::Wrong(wrong) => return words::text(lang, backup_settings(*wrong)),
+    };
+    words::fill(lang, name, &[("why", why)])
+}
+
+fn backup_settings(wrong: Wrong) -> &'static str {
+    match wrong {
+        Wrong::HourMinute | Wrong::DayHour | Wrong::DayMinute => "error-backup-time",
+        Wrong::Number => "error-backup-number",
+        Wrong::FtpServer | Wrong::FtpUser | Wrong::FtpPassword | Wrong::FtpPort | Wrong::FtpPath => "error-backup-ftp",
+        Wrong::S3Endpoint => "error-backup-s3-endpoint",
+        Wrong::S3Incomplete => "error-backup-s3",
+        Wrong::Passphrase => "error-backup-passphrase",
+        Wrong::NoPassphrase => "error-backup-no-passphrase",
     }
 }
 
@@ -193,6 +231,7 @@ fn name(error: &Error) -> Option<&'static str> {
         | Error::Month
         | Error::Year
         | Error::Hotspot(_)
+        | Error::Backup(_)
         | Error::Settings(_)
         | Error::Forwarder(_)
         | Error::Unsent(_)

@@ -95,6 +95,8 @@ impl Panel {
 pub(super) struct Gate {
     pub(super) panel: Panel,
     pub(super) need: Need,
+    /// The body may be an archive instead of a form.
+    pub(super) archive: bool,
 }
 
 /// Where a request comes from.
@@ -126,7 +128,11 @@ pub(super) async fn guard(State(gate): State<Gate>, mut request: Request, next: 
         if !same_origin(request.headers(), &host(&request)) {
             return seat.failed(&Failure::Forged);
         }
-        request = match read_form(request, &seat, desk.is_some()).await {
+        let read = match gate.archive && is_archive(request.headers()) {
+            true => check_token(request, &seat),
+            false => read_form(request, &seat, desk.is_some()).await,
+        };
+        request = match read {
             Ok(request) => request,
             Err(failure) => return seat.failed(&failure),
         };
@@ -187,6 +193,16 @@ fn same_origin(headers: &HeaderMap, host: &str) -> bool {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let origin = origin.and_then(|origin| origin.split_once("://"));
     origin.is_some_and(|(_, origin)| !host.is_empty() && origin.eq_ignore_ascii_case(host))
+}
+
+fn is_archive(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/zip")
+}
+
+/// Asks for the token of the session in the header; the body is for the handler to read.
+fn check_token(request: Request, seat: &Seat) -> Result<Request, Failure> {
+    let sent = request.headers().get(FORM_TOKEN_HEADER).map_or(&[][..], |value| value.as_bytes());
+    if bool::from(sent.ct_eq(seat.form_token().as_bytes())) { Ok(request) } else { Err(Failure::Forged) }
 }
 
 /// Reads a form, and asks for the token of the session in it.

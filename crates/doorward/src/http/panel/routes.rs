@@ -97,8 +97,28 @@ impl Routes {
         self.add(Method::POST, path, Need::To(module, Operation::Change), post(handler))
     }
 
-    fn add(mut self, method: Method, path: &'static str, need: Need, handler: MethodRouter<Panel>) -> Self {
-        let gate = Gate { panel: self.panel.clone(), need };
+    /// A change that takes an archive as its body, sent by a script with the token in a header.
+    pub(super) fn upload<H, T>(self, path: &'static str, module: Module, handler: H) -> Self
+    where
+        H: Handler<T, Panel>,
+        T: 'static,
+    {
+        self.add_to(Method::POST, path, Need::To(module, Operation::Change), post(handler), true)
+    }
+
+    fn add(self, method: Method, path: &'static str, need: Need, handler: MethodRouter<Panel>) -> Self {
+        self.add_to(method, path, need, handler, false)
+    }
+
+    fn add_to(
+        mut self,
+        method: Method,
+        path: &'static str,
+        need: Need,
+        handler: MethodRouter<Panel>,
+        archive: bool,
+    ) -> Self {
+        let gate = Gate { panel: self.panel.clone(), need, archive };
         self.router = self.router.route(path, handler.layer(middleware::from_fn_with_state(gate, guard)));
         self.table.push(Route { method, path, need });
         self

@@ -1,5 +1,6 @@
 //! Settings of the gateway as a whole; what belongs to one hotspot or server is set there.
 
+mod backups;
 mod guests;
 mod mail;
 mod sms;
@@ -18,12 +19,13 @@ use crate::app::desk::{Change, Module};
 const MODULE: Module = Module::Settings;
 
 /// Address of each page, and name of the text of its tab.
-const TABS: [(&str, &str); 6] = [
+const TABS: [(&str, &str); 7] = [
     (system::PAGE, "settings-system"),
     (guests::PAGE, "settings-guests"),
     (mail::PAGE, "settings-mail"),
     (sms::PAGE, "settings-sms"),
     (social::PAGE, "settings-social"),
+    (backups::PAGE, "settings-backups"),
     (status::PAGE, "settings-status"),
 ];
 
@@ -33,6 +35,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let routes = mail::routes(routes);
     let routes = sms::routes(routes);
     let routes = social::routes(routes);
+    let routes = backups::routes(routes);
     status::routes(routes)
 }
 

@@ -5,7 +5,7 @@
 //! read-only), nothing of the group is stored, all of it is answered so, and the next group begins with a new
 //! connection.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{Connection, SqliteConnection};
 use tokio::{
@@ -61,6 +61,15 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, Result<T, Error>> + Send + 'static,
     {
+        self.write_within(BUSY_WAIT + STATEMENT_WAIT, operation).await
+    }
+
+    /// The same with another longest time from the call to the commit.
+    pub(super) async fn write_within<T, F>(&self, longest: Duration, operation: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, Result<T, Error>> + Send + 'static,
+    {
         let (reply, answered) = oneshot::channel();
         let job: Job = Box::new(|connection| {
             Box::pin(async move {
@@ -85,7 +94,6 @@ impl Writer {
             self.queue.send(job).await.map_err(|_| closed())?;
             answered.await.map_err(|_| closed())?
         };
-        let longest = BUSY_WAIT + STATEMENT_WAIT;
         timeout(longest, answer).await.map_err(|_| Error::Unavailable(Arc::new(sqlx::Error::PoolTimedOut)))?
     }
 

@@ -1,0 +1,217 @@
+//! How a backup is restored: looked at whole, then put in the place of what is there, in one transaction.
+
+use std::{fs::File, path::PathBuf};
+
+use tokio::sync::mpsc;
+
+use super::{
+    App, BackupError, BackupFile, Error, Flag, Manifest, Passphrase, backup_name, blocking, gateway_digest, keys,
+    make::causes, not_found,
+};
+use crate::{
+    app::{directory::Directory, dns, guest_settings, load_hotspots},
+    backup::{Archive, Keys, Part, Refused},
+    clock::now_ms,
+    reconcile::Owner,
+    store::{self, Feed, ImportError, Lineage, PartReader, Store},
+};
+
+/// Parts between the archive and the database.
+const QUEUE: usize = 4;
+
+impl App {
+    /// Looks at an archive of the folder without changing anything.
+    ///
+    /// # Errors
+    /// [`BackupError::NotFound`], [`BackupError::Refused`].
+    pub async fn verify_backup(&self, name: &str, passphrase: Option<Passphrase>) -> Result<Manifest, Error> {
+        let (file, _) = self.open_backup(name).await?;
+        self.verify_backup_file(file, passphrase).await
+    }
+
+    /// The same of a file from elsewhere.
+    ///
+    /// # Errors
+    /// [`BackupError::Refused`].
+    pub async fn verify_backup_file(&self, file: File, passphrase: Option<Passphrase>) -> Result<Manifest, Error> {
+        let keys = self.opening_keys(passphrase).await?;
+        let archive = look_at(file, keys).await.map_err(BackupError::Refused)?;
+        Ok(archive.manifest().clone())
+    }
+
+    /// Puts what an archive of the folder holds in the place of what is there. What was there is kept in a backup of its own
+    /// before. `passphrase`: another than that of the settings.
+    ///
+    /// # Errors
+    /// [`Error::Loading`] while a start, reload or restore runs; [`BackupError`], and nothing is changed.
+    pub async fn restore_backup(&self, name: &str, passphrase: Option<Passphrase>) -> Result<(), Error> {
+        self.refuse_while_loading()?;
+        let (folder, name) = (self.backup_folder(), backup_name(name)?);
+        let file = blocking(move || folder.open(&name)).await.map_err(|e| not_found(&e))?;
+        self.restore_backup_file(file, passphrase).await.map(drop)
+    }
+
+    /// The same of a file from elsewhere; answers with the backup of what was there before.
+    ///
+    /// # Errors
+    /// As [`Self::restore_backup`].
+    pub async fn restore_backup_file(&self, file: File, passphrase: Option<Passphrase>) -> Result<BackupFile, Error> {
+        self.refuse_while_loading()?;
+        let app = self.clone();
+        self.finish(async move {
+            let _one_at_a_time = app.0.backups.busy.lock().await;
+            app.refuse_while_loading()?;
+            let _flag = Flag::raise(&app.0.backups.restoring);
+            app.restore(file, passphrase).await
+        })
+        .await
+    }
+
+    fn refuse_while_loading(&self) -> Result<(), Error> {
+        let loading = self.0.handle.status().borrow().is_loading() || self.is_restoring();
+        if loading { Err(Error::Loading) } else { Ok(()) }
+    }
+
+    async fn opening_keys(&self, passphrase: Option<Passphrase>) -> Result<Keys, Error> {
+        let stored = self.store().backup_record().await.map_err(Error::Store)?.settings.passphrase;
+        Ok(keys(self.store(), passphrase.or(stored)))
+    }
+
+    async fn restore(&self, file: File, passphrase: Option<Passphrase>) -> Result<BackupFile, Error> {
+        let keys = self.opening_keys(passphrase).await?;
+        let archive = look_at(file, keys.clone()).await.map_err(BackupError::Refused)?;
+        // Edits wait until everything is read anew; those of guests find their rows gone, and try again.
+        let _order = self.0.order.write().await;
+        let _settings = self.0.guest_config_edit.lock().await;
+        let _cloud = self.0.cloud.edit.lock().await;
+        let settings = self.store().backup_record().await.map_err(Error::Store)?.settings;
+        let before = self.make(&settings, true).await.map_err(|error| BackupError::File(error.to_string()))?;
+        let made_at = archive.manifest().made_at.clone();
+        import(self.store(), archive).await?;
+        if let Err(error) = self.take_over().await {
+            // Rows that the program cannot read: what was there before comes back.
+            tracing::error!(error = &error as &dyn std::error::Error, "what was restored cannot be read");
+            let (folder, name) = (self.backup_folder(), before.name.clone());
+            let file = blocking(move || folder.open(&name)).await.map_err(|e| not_found(&e))?;
+            let archive =
+                look_at(file, super::keys(self.store(), settings.passphrase)).await.map_err(BackupError::Refused)?;
+            import(self.store(), archive).await?;
+            self.take_over().await.map_err(Error::Store)?;
+            self.follow_restore().await;
+            return Err(BackupError::Unzip(format!("what is in it cannot be read: {}", causes(&error))).into());
+        }
+        tracing::warn!(made_at, before = before.name.as_str(), "restored a backup");
+        self.follow_restore().await;
+        Ok(before)
+    }
+
+    /// Reads everything anew that is kept in memory.
+    async fn take_over(&self) -> Result<(), store::Error> {
+        let store = self.store();
+        let (servers, accounts) = (store.servers().await?, store.accounts().await?);
+        let directory = Directory::of(&servers, &accounts, &store.grant_marks().await?);
+        let hotspots = load_hotspots(store, &self.0.handle, self.settings().portal_tls).await?;
+        let config = guest_settings::load(store).await?;
+        let cloud = store.cloud().await?;
+        store.firewall().await?;
+        let names = dns::names(store).await?;
+
+        *self.directory() = directory;
+        // Nobody is online by what was restored.
+        for host in self.hosts().all() {
+            if let Some(online) = &host.online {
+                self.hosts().set_offline(host.hotspot, host.mac, online.session);
+            }
+        }
+        self.hosts().set_hotspots(hotspots.iter().map(|record| record.hotspot.clone()).collect());
+        self.0.hotspots.send_replace(std::sync::Arc::new(hotspots));
+        self.replace_names(names);
+        self.replace_guest_config(config);
+        self.replace_cloud(cloud);
+        self.resume_firewall().await
+    }
+
+    /// Has the kernel follow, and waits a little for it.
+    async fn follow_restore(&self) {
+        let ticket = self.0.handle.reload();
+        if !self.0.handle.settled(ticket, super::super::SETTLE_WAIT).await {
+            tracing::info!("the kernel follows a restore after its answer");
+        }
+        drop(self.0.handle.nudge(&[Owner::Base]));
+    }
+}
+
+/// Looks at an archive with the keys of a database that no gateway serves now.
+///
+/// # Errors
+/// [`BackupError::Refused`].
+pub async fn verify_by_store(
+    store: &Store,
+    path: PathBuf,
+    passphrase: Option<Passphrase>,
+) -> Result<Manifest, BackupError> {
+    let opened = blocking(move || File::open(path)).await;
+    let file = opened.map_err(|error| BackupError::Refused(Refused::Open(error.to_string())))?;
+    let archive = look_at(file, keys(store, stored_or(store, passphrase).await?)).await?;
+    Ok(archive.manifest().clone())
+}
+
+async fn stored_or(store: &Store, passphrase: Option<Passphrase>) -> Result<Option<Passphrase>, BackupError> {
+    match passphrase {
+        Some(given) => Ok(Some(given)),
+        None => {
+            Ok(store.backup_record().await.map_err(|error| BackupError::Unzip(causes(&error)))?.settings.passphrase)
+        }
+    }
+}
+
+/// Restores into a database that no gateway serves now; the next start takes it over.
+///
+/// # Errors
+/// [`BackupError`], and nothing is changed.
+pub async fn restore_to_store(
+    store: &Store,
+    path: PathBuf,
+    passphrase: Option<Passphrase>,
+) -> Result<Manifest, BackupError> {
+    let opened = blocking(move || File::open(path)).await;
+    let file = opened.map_err(|error| BackupError::Refused(Refused::Open(error.to_string())))?;
+    let archive = look_at(file, keys(store, stored_or(store, passphrase).await?)).await?;
+    let manifest = archive.manifest().clone();
+    import(store, archive).await?;
+    Ok(manifest)
+}
+
+/// Reads all of an archive, rows too, before anything is believed.
+async fn look_at(file: File, keys: Keys) -> Result<Archive, Refused> {
+    let look = move || {
+        let mut archive = Archive::open(file, &keys)?;
+        let mut reader = PartReader::default();
+        archive.parts(|part: Part| reader.check(&part).map_err(Refused::Reader))?;
+        Ok(archive)
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_else(|_| Err(Refused::Reader("it could not be read".to_owned())))
+}
+
+async fn import(store: &Store, mut archive: Archive) -> Result<(), BackupError> {
+    let lineage = if archive.manifest().gateway == gateway_digest(store) { Lineage::Same } else { Lineage::Other };
+    let (feed, fed) = mpsc::channel(QUEUE);
+    let read = tokio::task::spawn_blocking(move || {
+        archive.parts(|part| {
+            let gone = |_| Refused::Reader("the database takes no more".to_owned());
+            feed.blocking_send(Feed::Part(part)).map_err(gone)
+        })?;
+        // Only now may what was fed be kept.
+        feed.blocking_send(Feed::End).map_err(|_| Refused::Reader("the database takes no more".to_owned()))
+    });
+    let (stored, read) = tokio::join!(store.import(lineage, fed, now_ms()), read);
+    let Err(error) = stored else { return Ok(()) };
+    Err(match error {
+        ImportError::BrokeOff => match read {
+            Ok(Err(refused)) => refused.into(),
+            Ok(Ok(())) | Err(_) => Refused::Reader("it broke off".to_owned()).into(),
+        },
+        ImportError::Delete(error) => BackupError::Delete(causes(&error)),
+        ImportError::Row(..) | ImportError::Store(_) => BackupError::Unzip(causes(&error)),
+    })
+}
