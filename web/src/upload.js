@@ -14,6 +14,7 @@ export function startUpload() {
 async function send(form, file) {
   const button = form.querySelector("button");
   button.disabled = true;
+  form.setAttribute("aria-busy", "true");
   const headers = {
     "Content-Type": "application/zip",
     "X-CSRF-Token": document.querySelector("meta[name=csrf]")?.content ?? "",
@@ -23,10 +24,13 @@ async function send(form, file) {
     // The page that follows says what became of it; fetched here, nobody would read it.
     const answer = await fetch(form.action, { method: "POST", body: file, headers, redirect: "manual" });
     if (answer.type === "opaqueredirect") location.assign(form.dataset.upload);
-    else toast(String(answer.status));
+    // What was refused is said on the page, too.
+    else if (answer.status < 500) location.assign(form.dataset.upload);
+    else toast(form.dataset.uploadFailed ?? String(answer.status));
   } catch {
     toast(form.dataset.uploadFailed ?? "×");
   } finally {
     button.disabled = false;
+    form.removeAttribute("aria-busy");
   }
 }

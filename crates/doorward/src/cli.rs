@@ -207,7 +207,11 @@ fn openapi(api: Api) -> anyhow::Result<String> {
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // What blocks, such as a server that does not answer, is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 /// Opens the stored state as the gateway does.
@@ -236,8 +240,9 @@ fn say(text: &str) -> anyhow::Result<()> {
 fn start_log(format: LogFormat, level: &str) {
     use tracing_subscriber::{EnvFilter, fmt};
     // nlink warns of every answer that says no, and we ask questions to which "no" is a good answer; rustls warns of
-    // clients that name an address, at their will; hickory tells the names that people ask for.
-    const QUIET: &str = "nlink=error,rustls=error,hickory_net=off,hickory_proto=off,hickory_resolver=off";
+    // clients that name an address, at their will; hickory tells the names that people ask for; suppaftp every
+    // command with its password.
+    const QUIET: &str = "nlink=error,rustls=error,hickory_net=off,hickory_proto=off,hickory_resolver=off,suppaftp=off";
     let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")));
     let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);

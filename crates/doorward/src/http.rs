@@ -42,6 +42,10 @@ pub use self::{monitoring::Token as MetricsToken, observe::Requests};
 const MOST_AT_ONCE: usize = 512;
 /// Longest life of a request, its body and its wait included.
 const REQUEST_WAIT: Duration = Duration::from_secs(30);
+/// The same of a request about backups, which moves archives.
+const ARCHIVE_WAIT: Duration = Duration::from_secs(3_600);
+/// Where those are.
+const ARCHIVES: [&str; 3] = ["/api/v1/backups", "/api/v1/system/backups", "/settings/backups"];
 /// Answers `Not authorized`, and requests for links that cannot be used, within a minute, after which an address is not heard for a minute.
 const MOST_REFUSALS: u32 = 20;
 /// Most bytes of all header names and values together.
@@ -146,11 +150,13 @@ async fn limit(State(site): State<Site>, request: Request, next: Next) -> Respon
     if headers > MOST_HEADER_BYTES || uri > MOST_URI_BYTES {
         return error::BAD_REQUEST.into_response();
     }
+    let of_archives = ARCHIVES.iter().any(|path| request.uri().path().starts_with(path));
+    let wait = if of_archives { ARCHIVE_WAIT } else { REQUEST_WAIT };
     let answer = async {
         let _slot = site.slots.acquire().await.ok()?;
         Some(next.run(request).await)
     };
-    match tokio::time::timeout(REQUEST_WAIT, answer).await {
+    match tokio::time::timeout(wait, answer).await {
         Ok(Some(response)) => response,
         Ok(None) | Err(_) => error::INTERNAL.into_response(),
     }

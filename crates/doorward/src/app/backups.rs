@@ -75,6 +75,8 @@ pub enum BackupError {
 pub(super) struct Backups {
     /// One backup or restore at a time.
     busy: tokio::sync::Mutex<()>,
+    /// One upload at a time.
+    sending: tokio::sync::Mutex<()>,
     /// One edit of the settings at a time.
     edit: tokio::sync::Mutex<()>,
     making: AtomicBool,
@@ -166,6 +168,11 @@ impl App {
     /// Ends a backup that is being made or uploaded; none begins after that.
     pub fn stop_backups(&self) {
         self.0.backups.stopping.send_replace(true);
+    }
+
+    /// What is made while everything is replaced would be gone, and in no backup.
+    pub(super) fn refuse_while_restoring(&self) -> Result<(), Error> {
+        if self.is_restoring() { Err(Error::Loading) } else { Ok(()) }
     }
 
     fn backup_folder(&self) -> Folder {

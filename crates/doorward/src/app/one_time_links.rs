@@ -55,6 +55,7 @@ impl App {
     /// # Errors
     /// [`Error::LinkUses`], [`Error::LinkDays`], [`Error::AccountNotFound`]; the store failed.
     pub async fn create_link(&self, account: &str, uses: u16, days: Option<u16>) -> Result<Link, Error> {
+        self.refuse_while_restoring()?;
         let external = IpAddr::V4(self.account_and_server(account).await?.1.external_ip);
         if !(1..=MOST_USES).contains(&uses) {
             return Err(Error::LinkUses);

@@ -39,6 +39,7 @@ impl App {
         wish: VoucherWish,
         once: Option<Once<Vec<VoucherRecord>>>,
     ) -> Result<Done<Vec<VoucherRecord>>, Refused> {
+        self.refuse_while_restoring()?;
         let ticket = once.as_ref().map(|once| once.ticket);
         self.once(ticket, async move |app| {
             let settings = app.guest_settings();
@@ -260,6 +261,7 @@ impl App {
         filter: UnusedFilter,
         once: Option<Once<u64>>,
     ) -> Result<Done<u64>, Refused> {
+        self.refuse_while_restoring()?;
         self.once(once.as_ref().map(|once| once.ticket), async move |app| {
             app.store().remove_unused_vouchers(filter, once).await.map_err(refused)
         })
@@ -272,6 +274,7 @@ impl App {
         once: Option<Once<VoucherRecord>>,
         change: impl FnOnce(&mut VoucherRecord) -> Result<(), Refused> + Send + 'static,
     ) -> Result<Done<VoucherRecord>, Refused> {
+        self.refuse_while_restoring()?;
         let folded = folded(username)?;
         self.once(once.as_ref().map(|once| once.ticket), async move |app| {
             let changed = app.store().change_voucher(&folded, now_ms(), change, once).await;

@@ -4,13 +4,16 @@ use std::{
     fs::File,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http_body::{Body, Frame, SizeHint};
-use tokio::{io::AsyncReadExt as _, sync::mpsc};
+use tokio::{io::AsyncReadExt as _, sync::mpsc, time::timeout};
 use tokio_util::bytes::Bytes;
 
 const PIECE: usize = 64 * 1024;
+/// Longest wait until a piece is taken.
+const PIECE_WAIT: Duration = Duration::from_secs(60);
 
 /// A file as a body of known length, read beside the exchange.
 #[derive(Debug)]
@@ -30,7 +33,11 @@ impl FileBody {
                 let mut piece = Vec::with_capacity(PIECE);
                 let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece).await;
                 let last = !matches!(read, Ok(1..));
-                if matches!(read, Ok(0)) || sender.send(read.map(|_| piece.into())).await.is_err() || last {
+                let sent = matches!(read, Ok(0))
+                    || timeout(PIECE_WAIT, sender.send(read.map(|_| piece.into())))
+                        .await
+                        .is_ok_and(|sent| sent.is_ok());
+                if !sent || last {
                     return;
                 }
             }

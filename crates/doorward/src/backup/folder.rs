@@ -191,12 +191,14 @@ impl Folder {
         self.file(name)
     }
 
-    /// Deletes all but the newest `number`. Answers with the names of the deleted.
+    /// Deletes all but the newest `number`, and but for those that are spared: clocks are set, and files copied with the time of
+    /// others. Answers with the names of the deleted.
     ///
     /// # Errors
     /// The folder cannot be read, or one cannot be deleted.
-    pub fn prune(&self, number: usize) -> io::Result<Vec<BackupName>> {
-        let old: Vec<BackupFile> = self.list()?.into_iter().skip(number).collect();
+    pub fn prune(&self, number: usize, spared: &[BackupName]) -> io::Result<Vec<BackupName>> {
+        let old = self.list()?.into_iter().skip(number);
+        let old: Vec<BackupFile> = old.filter(|file| !spared.contains(&file.name)).collect();
         for file in &old {
             fs::remove_file(self.0.join(file.name.as_str()))?;
         }
@@ -258,7 +260,7 @@ mod tests {
         let names = |files: Vec<BackupFile>| files.into_iter().map(|file| file.name.0).collect::<Vec<_>>();
         assert_eq!(names(folder.list().unwrap()), ["x3.zip", "x2.zip", "x1.zip"]);
         assert!(folder.open(&"link.zip".parse().unwrap()).is_err());
-        assert_eq!(folder.prune(2).unwrap().len(), 1);
+        assert_eq!(folder.prune(2, &[]).unwrap().len(), 1);
         assert_eq!(names(folder.list().unwrap()), ["x3.zip", "x2.zip"]);
         folder.delete(&"x3.zip".parse().unwrap()).unwrap();
         assert!(folder.delete(&"x3.zip".parse().unwrap()).is_err());

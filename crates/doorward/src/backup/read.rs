@@ -19,6 +19,15 @@ use super::{
     write::digest_of,
 };
 
+/// The record at the end of a zip file (APPNOTE 4.3.16), its length, and what stands before it where it is of the longer kind
+/// (4.3.15).
+const END: &[u8] = b"PK\x05\x06";
+const END_LEN: u64 = 22;
+const LOCATOR: &[u8] = b"PK\x06\x07";
+const LOCATOR_LEN: u64 = 20;
+/// Longest list of entries, in bytes.
+const MOST_DIRECTORY: u64 = 64 * 1024;
+
 /// An archive whose digest, lists, codes and seals are right. Blocks: it belongs on a thread of its own.
 pub struct Archive {
     zip: ZipArchive<File>,
@@ -161,13 +170,33 @@ fn check_digest(file: &mut File, size: u64) -> Result<(), Refused> {
     file.seek(SeekFrom::Start(size.saturating_sub(comment_len))).map_err(failed)?;
     (&*file).take(comment_len).read_to_end(&mut comment).map_err(failed)?;
     let Some(digits) = comment.strip_prefix(COMMENT) else {
-        return Err(match ZipArchive::new(file) {
-            Ok(zip) if zip.is_empty() => Refused::Empty,
-            Ok(_) | Err(_) => reader("it is no archive of this program, or its end is damaged"),
+        // The end of a zip file without entries and comment.
+        let is_empty = size == END_LEN && comment.starts_with(END);
+        return Err(if is_empty {
+            Refused::Empty
+        } else {
+            reader("it is no archive of this program, or its end is damaged")
         });
     };
+    check_directory(file, size.saturating_sub(comment_len)).map_err(failed)??;
     let right = digest_of(file, size.saturating_sub(DIGEST_LEN as u64)).map_err(failed)?;
     if right.as_bytes() == digits { Ok(()) } else { Err(reader("it is damaged: its digest is another")) }
+}
+
+/// The record at the end says how long the list of entries is, which is read at once: ours is short. Whoever made a file knows its
+/// digest too.
+fn check_directory(file: &mut File, end: u64) -> io::Result<Result<(), Refused>> {
+    let mut record = Vec::new();
+    file.seek(SeekFrom::Start(end.saturating_sub(END_LEN + LOCATOR_LEN)))?;
+    (&*file).take(END_LEN + LOCATOR_LEN).read_to_end(&mut record)?;
+    let (before, record) = record.split_at(record.len().saturating_sub(END_LEN as usize));
+    let number = |at: usize, len: usize| {
+        let bytes = record.get(at..at + len).unwrap_or(&[0xff; 4][..len]);
+        bytes.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+    };
+    let few = number(10, 2) <= MOST_FILES as u64 + 2 && number(12, 4) <= MOST_DIRECTORY;
+    let plain = record.starts_with(END) && !before.starts_with(LOCATOR);
+    Ok(if few && plain { Ok(()) } else { Err(reader("it has too many entries")) })
 }
 
 /// Names of all entries; each is one that this program writes.

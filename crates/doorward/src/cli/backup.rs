@@ -132,9 +132,14 @@ async fn restore(config: &Config, source: &Source) -> anyhow::Result<()> {
     // No gateway may start meanwhile.
     let _lock = serve::lock(&config.state_dir)?;
     let store = super::open_store(config).await?;
-    let manifest = backups::restore_to_store(&store, path, passphrase).await;
+    let folder = backups::folder_of(&config.state_dir);
+    let restored = backups::restore_to_store(&store, folder, &config.time_zone()?, path, passphrase).await;
     store.close().await;
-    show(&manifest?)?;
+    let (manifest, before) = restored?;
+    show(&manifest)?;
+    if let Some(before) = before {
+        say(&format!("what was there before is in {}", before.name))?;
+    }
     say("restored; start the gateway")
 }
 
@@ -151,6 +156,9 @@ fn bring(config: &Config, path: &Path) -> anyhow::Result<(PathBuf, bool)> {
     let name = own.filter(free).or(now.filter(free)).context("an archive of that name is in the folder already")?;
     let (mut file, under_way) = folder.begin(&name)?;
     let copied = File::open(path).and_then(|mut from| std::io::copy(&mut from, &mut file));
+    if copied.is_err() {
+        drop(std::fs::remove_file(&under_way));
+    }
     copied.with_context(|| path.display().to_string())?;
     folder.keep(&file, &under_way, &name)?;
     Ok((folder.path().join(name.as_str()), true))

@@ -1,6 +1,6 @@
 //! How a backup is made.
 
-use std::{fs::File, io, time::Duration};
+use std::{fs::File, io, path::PathBuf, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 use tokio::{sync::mpsc, time::timeout};
@@ -15,6 +15,8 @@ use crate::{
 
 /// Longest wait until what the kernel counted is stored; what is not counts from the next backup on.
 const COUNT_WAIT: Duration = Duration::from_secs(3);
+/// Longest wait for another backup to be made, and for another upload; who waits longer is refused.
+const TURN_WAIT: Duration = Duration::from_secs(30);
 /// Parts between the database and the file.
 const QUEUE: usize = 4;
 /// Names that are tried for two backups within one second.
@@ -29,7 +31,6 @@ impl App {
     pub async fn make_backup(&self, statistics: bool) -> Result<BackupFile, Error> {
         let app = self.clone();
         self.finish(async move {
-            let _one_at_a_time = app.0.backups.busy.lock().await;
             let _flag = Flag::raise(&app.0.backups.making);
             let mut stopping = app.0.backups.stopping.subscribe();
             let done = tokio::select! {
@@ -50,17 +51,26 @@ impl App {
 
     async fn make_and_send(&self, statistics: bool) -> Result<BackupFile, Error> {
         let settings = self.store().backup_record().await.map_err(Error::Store)?.settings;
+        let turn = timeout(TURN_WAIT, self.0.backups.busy.lock()).await;
+        let turn = turn.map_err(|_| BackupError::Create("another backup or a restore is under way".to_owned()))?;
         let file = self.make(&settings, statistics).await?;
         tracing::info!(name = file.name.as_str(), size = file.size, statistics, "made a backup");
+        self.prune(&settings, &[&file.name]).await;
+        drop(turn);
+        self.send(&settings, &file).await?;
+        Ok(file)
+    }
+
+    /// Removes the oldest archives beyond the number that is kept, but for these.
+    pub(super) async fn prune(&self, settings: &BackupSettings, spared: &[&BackupName]) {
         let (folder, number) = (self.backup_folder(), settings.number_backups);
         let number = usize::try_from(number).unwrap_or(usize::MAX).max(1);
-        match blocking(move || folder.prune(number)).await {
+        let spared: Vec<BackupName> = spared.iter().copied().cloned().collect();
+        match blocking(move || folder.prune(number, &spared)).await {
             Ok(gone) if gone.is_empty() => {}
             Ok(gone) => tracing::info!(number = gone.len(), "removed old backups"),
             Err(error) => tracing::warn!("old backups could not be removed: {error}"),
         }
-        self.send(&settings, &file).await?;
-        Ok(file)
     }
 
     /// Makes an archive in the folder, and nothing else.
@@ -74,6 +84,13 @@ impl App {
 
     async fn send(&self, settings: &BackupSettings, file: &BackupFile) -> Result<(), BackupError> {
         const NO_PASSPHRASE: &str = "no passphrase is set, and without one no backup leaves this machine";
+        if !settings.ftp.enabled && !settings.s3.enabled {
+            return Ok(());
+        }
+        let Ok(_turn) = timeout(TURN_WAIT, self.0.backups.sending.lock()).await else {
+            let why = "another upload is under way".to_owned();
+            return Err(if settings.ftp.enabled { BackupError::Ftp(why) } else { BackupError::Upload(why) });
+        };
         let mut first = Ok(());
         if settings.ftp.enabled {
             let sent = match (&settings.passphrase, self.reopen(file).await) {
@@ -124,24 +141,29 @@ pub(super) async fn make(
         blocking(move || begin(&folder, &head.host, at, &zone).map(|(file, path, name)| (file, path, name, head))).await
     };
     let (file, path, name, head) = begin.map_err(|error| error.to_string())?;
-    let under_way = path.clone();
+    let _under_way = UnderWay(path.clone());
     let write = blocking(move || write(file, head, &keys, taken));
     // A failure of the one ends the other: the channel breaks.
     let (read, written) = tokio::join!(store.export(statistics, parts), write);
-    let kept = match (read, written) {
+    match (read, written) {
         (Ok(()), Ok(file)) => {
             blocking(move || folder.keep(&file, &path, &name)).await.map_err(|error| error.to_string())
         }
         (_, Err(error)) => Err(error.to_string()),
         (Err(error), Ok(_)) => Err(causes(&error)),
-    };
-    if kept.is_err() {
-        drop(tokio::fs::remove_file(&under_way).await);
     }
-    kept
 }
 
-type Begun = (File, std::path::PathBuf, BackupName);
+/// A file that goes with this, unless it has got its name.
+struct UnderWay(PathBuf);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+type Begun = (File, PathBuf, BackupName);
 
 /// An empty file whose name no archive has yet.
 fn begin(folder: &Folder, host: &str, at: Timestamp, zone: &TimeZone) -> io::Result<Begun> {

@@ -2,11 +2,14 @@
 
 use std::{fs::File, path::PathBuf};
 
+use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
 use super::{
-    App, BackupError, BackupFile, Error, Flag, Manifest, Passphrase, backup_name, blocking, gateway_digest, keys,
-    make::causes, not_found,
+    App, BackupError, BackupFile, BackupName, Error, Flag, Folder, Manifest, Passphrase, backup_name, blocking,
+    gateway_digest, keys,
+    make::{self, causes},
+    not_found,
 };
 use crate::{
     app::{directory::Directory, dns, guest_settings, load_hotspots},
@@ -47,8 +50,9 @@ impl App {
     pub async fn restore_backup(&self, name: &str, passphrase: Option<Passphrase>) -> Result<(), Error> {
         self.refuse_while_loading()?;
         let (folder, name) = (self.backup_folder(), backup_name(name)?);
-        let file = blocking(move || folder.open(&name)).await.map_err(|e| not_found(&e))?;
-        self.restore_backup_file(file, passphrase).await.map(drop)
+        let opened = name.clone();
+        let file = blocking(move || folder.open(&opened)).await.map_err(|e| not_found(&e))?;
+        self.restore_one(file, passphrase, Some(name)).await.map(drop)
     }
 
     /// The same of a file from elsewhere; answers with the backup of what was there before.
@@ -56,13 +60,23 @@ impl App {
     /// # Errors
     /// As [`Self::restore_backup`].
     pub async fn restore_backup_file(&self, file: File, passphrase: Option<Passphrase>) -> Result<BackupFile, Error> {
+        self.restore_one(file, passphrase, None).await
+    }
+
+    async fn restore_one(
+        &self,
+        file: File,
+        passphrase: Option<Passphrase>,
+        used: Option<BackupName>,
+    ) -> Result<BackupFile, Error> {
         self.refuse_while_loading()?;
         let app = self.clone();
         self.finish(async move {
-            let _one_at_a_time = app.0.backups.busy.lock().await;
+            // Nobody's order waits to replace everything later on.
+            let _one_at_a_time = app.0.backups.busy.try_lock().map_err(|_| Error::Loading)?;
             app.refuse_while_loading()?;
             let _flag = Flag::raise(&app.0.backups.restoring);
-            app.restore(file, passphrase).await
+            app.restore(file, passphrase, used).await
         })
         .await
     }
@@ -77,7 +91,12 @@ impl App {
         Ok(keys(self.store(), passphrase.or(stored)))
     }
 
-    async fn restore(&self, file: File, passphrase: Option<Passphrase>) -> Result<BackupFile, Error> {
+    async fn restore(
+        &self,
+        file: File,
+        passphrase: Option<Passphrase>,
+        used: Option<BackupName>,
+    ) -> Result<BackupFile, Error> {
         let keys = self.opening_keys(passphrase).await?;
         let archive = look_at(file, keys.clone()).await.map_err(BackupError::Refused)?;
         // Edits wait until everything is read anew; those of guests find their rows gone, and try again.
@@ -87,7 +106,11 @@ impl App {
         let settings = self.store().backup_record().await.map_err(Error::Store)?.settings;
         let before = self.make(&settings, true).await.map_err(|error| BackupError::File(error.to_string()))?;
         let made_at = archive.manifest().made_at.clone();
-        import(self.store(), archive).await?;
+        if let Err(error) = import(self.store(), archive).await {
+            // Whether a commit whose answer was lost took place, nobody knows.
+            self.mark_stale();
+            return Err(error.into());
+        }
         if let Err(error) = self.take_over().await {
             // Rows that the program cannot read: what was there before comes back.
             tracing::error!(error = &error as &dyn std::error::Error, "what was restored cannot be read");
@@ -102,6 +125,8 @@ impl App {
         }
         tracing::warn!(made_at, before = before.name.as_str(), "restored a backup");
         self.follow_restore().await;
+        let spared: Vec<&BackupName> = [&before.name].into_iter().chain(&used).collect();
+        self.prune(&settings, &spared).await;
         Ok(before)
     }
 
@@ -165,21 +190,53 @@ async fn stored_or(store: &Store, passphrase: Option<Passphrase>) -> Result<Opti
     }
 }
 
-/// Restores into a database that no gateway serves now; the next start takes it over.
+/// Restores into a database that no gateway serves now; the next start takes it over. What was there is kept in `folder`, in an
+/// archive of its own, which comes back if the rows cannot be read.
 ///
 /// # Errors
 /// [`BackupError`], and nothing is changed.
 pub async fn restore_to_store(
     store: &Store,
+    folder: PathBuf,
+    zone: &TimeZone,
     path: PathBuf,
     passphrase: Option<Passphrase>,
-) -> Result<Manifest, BackupError> {
+) -> Result<(Manifest, Option<BackupFile>), BackupError> {
+    let unreadable = |error: store::Error| BackupError::Unzip(causes(&error));
     let opened = blocking(move || File::open(path)).await;
     let file = opened.map_err(|error| BackupError::Refused(Refused::Open(error.to_string())))?;
     let archive = look_at(file, keys(store, stored_or(store, passphrase).await?)).await?;
     let manifest = archive.manifest().clone();
+    let stored = store.backup_record().await.map_err(unreadable)?.settings.passphrase;
+    let is_empty =
+        store.servers().await.map_err(unreadable)?.is_empty() && store.hotspots().await.map_err(unreadable)?.is_empty();
+    let folder = Folder::new(folder);
+    let before = if is_empty {
+        None
+    } else {
+        let made = make::make(store, folder.clone(), keys(store, stored.clone()), zone, true).await;
+        Some(made.map_err(BackupError::File)?)
+    };
     import(store, archive).await?;
-    Ok(manifest)
+    let Err(error) = look_at_rows(store).await else { return Ok((manifest, before)) };
+    if let Some(before) = before {
+        let file = blocking(move || folder.open(&before.name)).await.map_err(|e| not_found(&e))?;
+        import(store, look_at(file, keys(store, stored)).await?).await?;
+    }
+    Err(BackupError::Unzip(format!("what is in it cannot be read: {}", causes(&error))))
+}
+
+/// Whether the program can read what the next start will.
+async fn look_at_rows(store: &Store) -> Result<(), store::Error> {
+    store.servers().await?;
+    store.accounts().await?;
+    store.grant_marks().await?;
+    store.hotspots().await?;
+    guest_settings::load(store).await?;
+    store.cloud().await?;
+    store.firewall().await?;
+    store.dns().await?;
+    Ok(())
 }
 
 /// Reads all of an archive, rows too, before anything is believed.
@@ -195,6 +252,8 @@ async fn look_at(file: File, keys: Keys) -> Result<Archive, Refused> {
 
 async fn import(store: &Store, mut archive: Archive) -> Result<(), BackupError> {
     let lineage = if archive.manifest().gateway == gateway_digest(store) { Lineage::Same } else { Lineage::Other };
+    // Sessions that were open then are not known to have lasted longer.
+    let made_ms = archive.manifest().made_ms;
     let (feed, fed) = mpsc::channel(QUEUE);
     let read = tokio::task::spawn_blocking(move || {
         archive.parts(|part| {
@@ -204,7 +263,7 @@ async fn import(store: &Store, mut archive: Archive) -> Result<(), BackupError> 
         // Only now may what was fed be kept.
         feed.blocking_send(Feed::End).map_err(|_| Refused::Reader("the database takes no more".to_owned()))
     });
-    let (stored, read) = tokio::join!(store.import(lineage, fed, now_ms()), read);
+    let (stored, read) = tokio::join!(store.import(lineage, fed, made_ms.min(now_ms())), read);
     let Err(error) = stored else { return Ok(()) };
     Err(match error {
         ImportError::BrokeOff => match read {

@@ -21,7 +21,9 @@ pub(super) fn upload(ftp: &Ftp, file: File, name: &BackupName, stop: &AtomicBool
     let mut stream = connect(ftp)?;
     let done = store(&mut stream, ftp, &mut Stoppable { file, stop }, name);
     drop(stream.quit());
-    done.map_err(|error| describe(&error))
+    let secret = ftp.password.expose();
+    let hidden = |text: String| if secret.is_empty() { text } else { text.replace(secret, "…") };
+    done.map_err(|error| hidden(describe(&error)))
 }
 
 fn connect(ftp: &Ftp) -> Result<FtpStream, String> {
@@ -80,7 +82,7 @@ impl Read for Stoppable<'_> {
     }
 }
 
-/// Without the password, which no server repeats but in an echo of the command.
+/// As the server says it: some repeat the command.
 fn describe(error: &FtpError) -> String {
     match error {
         FtpError::ConnectionError(error) => format!("no connection: {}", said(&error.to_string())),

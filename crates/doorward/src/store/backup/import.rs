@@ -133,7 +133,7 @@ impl Import {
         }
         for table in TABLES.iter().filter(|table| table.has_id()) {
             let name = table.name;
-            if E::POSTGRES {
+            if E::POSTGRES && self.lineage == Lineage::Other {
                 // Another gateway may share the database, and must not be given a number of ours meanwhile.
                 c.execute(format!("LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE"), Vec::new()).await?;
             }
