@@ -54,6 +54,21 @@ async fn backup_goes_to_an_ftp_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backup_goes_to_an_ftp_server_by_ipv6() {
+    let server = Server::ftp_at("[::1]:0");
+    let gateway = Gateway::start(Database::sqlite()).await;
+    set(&gateway, |_| ()).await;
+    let port = server.address.port();
+    let form = format!(
+        "backup_to_ftp=1&ftp_server=::1&ftp_server_port={port}&ftp_user=backup&ftp_password=s3cret%20%25%20%2B"
+    );
+    gateway.put("/backups/config", &form).await.msg();
+    let made = gateway.post("/backups", "").await.msg();
+    let name = made["backup_name"].as_str().unwrap();
+    same(&gateway, name, &server.file(name));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backup_goes_to_a_store_that_speaks_s3() {
     let server = Server::s3();
     let gateway = Gateway::start(Database::sqlite()).await;

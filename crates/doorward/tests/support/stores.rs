@@ -20,7 +20,12 @@ pub struct Server {
 impl Server {
     /// An FTP server whose user `backup` has the password `s3cret % +`.
     pub fn ftp() -> Self {
-        Self::start(|address, folder| {
+        Self::ftp_at("127.0.0.1:0")
+    }
+
+    /// The same on another address.
+    pub fn ftp_at(listen: &str) -> Self {
+        Self::start(listen, |address, folder| {
             let mut command = Command::new("/usr/bin/python3");
             command.args(["-m", "pyftpdlib", "-w", "-u", "backup", "-P", "s3cret % +"]);
             command.args(["-i", &address.ip().to_string(), "-p", &address.port().to_string()]);
@@ -31,7 +36,7 @@ impl Server {
 
     /// A store with the bucket `backups`; key and secret are `S3RVER`.
     pub fn s3() -> Self {
-        Self::start(|address, folder| {
+        Self::start("127.0.0.1:0", |address, folder| {
             let mut command = Command::new("node");
             command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/s3/server.mjs"));
             command.args([address.ip().to_string(), address.port().to_string()]).arg(folder);
@@ -39,9 +44,9 @@ impl Server {
         })
     }
 
-    fn start(command: impl FnOnce(SocketAddr, &Path) -> Command) -> Self {
+    fn start(listen: &str, command: impl FnOnce(SocketAddr, &Path) -> Command) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        let address = TcpListener::bind(listen).and_then(|free| free.local_addr()).expect("a free port");
         let mut command = command(address, folder.path());
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let server = Self { address, folder, child: child.expect("make setup installs it") };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use suppaftp::{FtpError, FtpStream, types::FileType};
+use suppaftp::{FtpError, FtpStream, Mode, types::FileType};
 
 use super::{STEP_WAIT, said};
 use crate::{backup::BackupName, backup_settings::Ftp};
@@ -32,7 +32,9 @@ fn connect(ftp: &Ftp) -> Result<FtpStream, String> {
     let mut why = "the server's name is not known".to_owned();
     for address in addresses.take(4) {
         match open(address, STEP_WAIT).map_err(FtpError::ConnectionError).and_then(FtpStream::connect_with_stream) {
-            Ok(stream) => {
+            Ok(mut stream) => {
+                // The plain one knows IPv4 alone.
+                stream.set_mode(if address.is_ipv6() { Mode::ExtendedPassive } else { Mode::Passive });
                 return Ok(stream.passive_stream_builder(|to| open(to, STEP_WAIT).map_err(FtpError::ConnectionError)));
             }
             Err(error) => why = describe(&error),
