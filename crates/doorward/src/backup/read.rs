@@ -187,8 +187,9 @@ fn check_digest(file: &mut File, size: u64) -> Result<(), Refused> {
 /// digest too.
 fn check_directory(file: &mut File, end: u64) -> io::Result<Result<(), Refused>> {
     let mut record = Vec::new();
-    file.seek(SeekFrom::Start(end.saturating_sub(END_LEN + LOCATOR_LEN)))?;
-    (&*file).take(END_LEN + LOCATOR_LEN).read_to_end(&mut record)?;
+    let len = end.min(END_LEN + LOCATOR_LEN);
+    file.seek(SeekFrom::Start(end - len))?;
+    (&*file).take(len).read_to_end(&mut record)?;
     let (before, record) = record.split_at(record.len().saturating_sub(END_LEN as usize));
     let number = |at: usize, len: usize| {
         let bytes = record.get(at..at + len).unwrap_or(&[0xff; 4][..len]);

@@ -70,7 +70,11 @@ async fn records_lists_and_names_come_and_go(database: Database) {
     let (own, other) = (root.get("/dns/lists").await.text, viewer.get("/dns/lists").await.text);
     assert!(own.contains("list-Canary-1") && other.contains("ads.txt") && !other.contains("list-Canary-1"));
     let id = gateway.app.dns().lists[0].id.0.to_string();
-    root.done("/dns/lists/edit", &[("id", &id), ("title", "Adverts"), ("url", "https://lists.example/ads.txt")]).await;
+    root.done(
+        "/dns/lists/edit",
+        &[("id", &id), ("title", "Adverts"), ("url", "https://lists.example/ads.txt?key=list-Canary-1")],
+    )
+    .await;
     let list = gateway.app.dns().lists[0].clone();
     assert_eq!((list.title.as_str(), list.enabled, list.id.0.to_string()), ("Adverts", false, id.clone()));
     root.done("/dns/lists/refresh", &[]).await;

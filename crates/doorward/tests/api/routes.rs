@@ -151,8 +151,6 @@ async fn what_comes_later_is_not_found(database: Database) {
         "/otl/config_ikev2",
         "/traffic_logging",
         "/system/traffic_logging",
-        "/backups",
-        "/system/backups",
         "/ikev2/info",
         "/ikev2/config",
         "/network",

@@ -152,6 +152,11 @@ async fn no_page_shows_what_it_must_not(database: Database) {
             "/vouchers/+print" => paths = vec!["/vouchers/+print?name=guest107".to_owned()],
             "/vouchers/print.pdf" => paths = vec!["/vouchers/print.pdf?name=guest107".to_owned()],
             "/live" => paths.push("/live?show=hosts".to_owned()),
+            // Sealed: nothing of it can be read.
+            "/settings/backups/file/{name}" => {
+                let made = gateway.app.make_backup(true).await.unwrap();
+                paths = vec![format!("/settings/backups/file/{}", made.name)];
+            }
             _ => {}
         }
         let own = match route.need {
