@@ -383,9 +383,11 @@ where
             return Reply::empty(ResponseCode::ServFail);
         };
         // A name that is not blocked may be an alias of one that is; of one that is remembered the alias is left out.
-        let alias = |record: &Record| match &record.data {
-            RData::CNAME(target) => self.blocks(zone, &target.0.to_lowercase()),
-            _ => record.name != question.name && self.blocks(zone, &record.name.to_lowercase()),
+        let alias = |record: &Record| {
+            if let RData::CNAME(target) = &record.data {
+                return self.blocks(zone, &target.0.to_lowercase());
+            }
+            record.name != question.name && self.blocks(zone, &record.name.to_lowercase())
         };
         if !ask.exempt && zone.filtered && reply.answers.iter().any(alias) {
             return Reply::empty(ResponseCode::NXDomain);
