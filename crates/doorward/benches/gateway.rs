@@ -34,10 +34,13 @@ const TLS: &str = "127.0.0.1:8443";
 const HELLO: &str = "127.0.0.1:8444";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_doorward");
 
+/// However the bench ends, the kernel ends everything that it started: tunnels outlive their gateway.
+const ALL_ENDS: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
 fn main() {
     if std::env::var_os("BENCH_INSIDE").is_none() {
         let own = std::env::current_exe().unwrap();
-        let error = Command::new("unshare").args(["--net", "--mount"]).arg(own).env("BENCH_INSIDE", "1").exec();
+        let error = Command::new("unshare").args(ALL_ENDS).arg(own).env("BENCH_INSIDE", "1").exec();
         eprintln!("unshare: {error}");
         std::process::exit(1);
     }
