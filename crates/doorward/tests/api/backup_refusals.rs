@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{Cursor, Read as _, Write as _},
+    process::Command,
 };
 
 use doorward::app::{Error, backups::BackupError};
@@ -21,6 +22,8 @@ both_engines!(
     backup_with_a_flipped_bit_is_refused,
     backup_with_other_lists_is_refused,
     backup_that_cannot_be_stored_changes_nothing,
+    backup_that_finds_no_room_changes_nothing,
+    backup_that_cannot_replace_what_is_there_changes_nothing,
 );
 
 async fn backup_errors_are_as_documented(database: Database) {
@@ -207,4 +210,90 @@ async fn backup_that_cannot_be_stored_changes_nothing(database: Database) {
     let (status, said) = gateway.put("/backups/restore", &format!("backup_name={name}")).await.error();
     assert!(status == 500 && said.starts_with("Failed to unzip file: what is in it cannot be read"), "{said}");
     assert_eq!(state(&gateway).await, before);
+}
+
+/// A disk that is full, and a folder that cannot be made: without a backup of what is there nothing is replaced.
+async fn backup_that_finds_no_room_changes_nothing(database: Database) {
+    let gateway = furnished(database).await;
+    let folder = gateway.app.settings().backup_folder.clone();
+    fs::create_dir_all(&folder).unwrap();
+    let disk = SmallDisk::at(&folder);
+    let name = make(&gateway).await;
+    gateway.account("wg_name=Default_1&name=later").await;
+    let before = state(&gateway).await;
+    let restore = async || gateway.put("/backups/restore", &format!("backup_name={name}")).await;
+
+    let ballast = folder.join("ballast");
+    let full = fs::write(&ballast, vec![1; 1 << 21]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let (status, said) = restore().await.error();
+    assert!(
+        status == 500 && said.starts_with("Failed to create file: ") && said.contains("No space left"),
+        "{status} {said}"
+    );
+    assert_eq!(state(&gateway).await, before);
+    let archives = |listed: Value| listed["backups"].as_array().map(Vec::len);
+    assert_eq!(archives(gateway.get("/backups").await.msg()), Some(1), "no half archive is left");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+
+    fs::remove_file(&ballast).unwrap();
+    let kept = tempfile::tempdir().unwrap();
+    let elsewhere = kept.path().join("kept.zip");
+    fs::copy(folder.join(&name), &elsewhere).unwrap();
+    assert_eq!(restore().await.msg(), "success");
+    assert_ne!(state(&gateway).await, before);
+
+    drop(disk);
+    let before = state(&gateway).await;
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "a file").unwrap();
+    let refused = gateway.app.restore_backup_file(fs::File::open(&elsewhere).unwrap(), None).await.unwrap_err();
+    assert!(matches!(&refused, Error::Backup(BackupError::Folder(_))), "{refused:?}");
+    assert!(refused.to_string().starts_with("Failed to create folder: "), "{refused}");
+    let (status, said) = gateway.get("/backups").await.error();
+    assert!(status == 500 && said.starts_with("Failed to create folder: "), "{status} {said}");
+    assert_eq!(state(&gateway).await, before);
+}
+
+/// The database takes no deletions, as on a disk that fails.
+async fn backup_that_cannot_replace_what_is_there_changes_nothing(database: Database) {
+    let gateway = furnished(database).await;
+    let name = make(&gateway).await;
+    gateway.account("wg_name=Default_1&name=later").await;
+    let before = state(&gateway).await;
+    let restore = async || gateway.put("/backups/restore", &format!("backup_name={name}")).await;
+    let refuse = if gateway.database.file().is_some() {
+        "CREATE TRIGGER fails BEFORE DELETE ON vpn_servers BEGIN SELECT RAISE(ABORT, 'the disk fails'); END"
+    } else {
+        "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN RAISE EXCEPTION USING MESSAGE = ''the disk fails''; END';
+         CREATE TRIGGER fails BEFORE DELETE ON vpn_servers FOR EACH ROW EXECUTE FUNCTION fails()"
+    };
+    gateway.database.execute(refuse).await;
+    let (status, said) = restore().await.error();
+    assert!(status == 500 && said.starts_with("Unable to delete old configuration: "), "{status} {said}");
+    assert!(said.contains("the disk fails"), "{said}");
+    assert_eq!(state(&gateway).await, before);
+    let on = if gateway.database.file().is_some() { "" } else { " ON vpn_servers" };
+    gateway.database.execute(&format!("DROP TRIGGER fails{on}")).await;
+    assert_eq!(restore().await.msg(), "success");
+    assert_ne!(state(&gateway).await, before);
+}
+
+/// A file system of 1 MiB, mounted at a folder until dropped.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn at(folder: &std::path::Path) -> Self {
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "doorward-test"]).arg(folder).status().unwrap();
+        assert!(mounted.success());
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
 }

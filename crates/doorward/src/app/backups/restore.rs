@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
 use super::{
-    App, BackupError, BackupFile, BackupName, Error, Flag, Folder, Manifest, Passphrase, backup_name, blocking,
-    gateway_digest, keys,
+    App, BackupError, BackupFile, BackupName, BackupSettings, Error, Flag, Folder, Manifest, Passphrase, backup_name,
+    blocking, gateway_digest, keys,
     make::{self, causes},
     not_found,
 };
@@ -104,7 +104,7 @@ impl App {
         let _settings = self.0.guest_config_edit.lock().await;
         let _cloud = self.0.cloud.edit.lock().await;
         let settings = self.store().backup_record().await.map_err(Error::Store)?.settings;
-        let before = self.make(&settings, true).await.map_err(|error| BackupError::File(error.to_string()))?;
+        let before = self.make_before(&settings).await?;
         let made_at = archive.manifest().made_at.clone();
         if let Err(error) = import(self.store(), archive).await {
             // Whether a commit whose answer was lost took place, nobody knows.
@@ -128,6 +128,15 @@ impl App {
         let spared: Vec<&BackupName> = [&before.name].into_iter().chain(&used).collect();
         self.prune(&settings, &spared).await;
         Ok(before)
+    }
+
+    /// Keeps what is there in an archive of its own.
+    async fn make_before(&self, settings: &BackupSettings) -> Result<BackupFile, BackupError> {
+        make_folder(self.backup_folder()).await?;
+        self.make(settings, true).await.map_err(|error| match error {
+            BackupError::Create(why) => BackupError::File(why),
+            other => other,
+        })
     }
 
     /// Reads everything anew that is kept in memory.
@@ -214,6 +223,7 @@ pub async fn restore_to_store(
     let before = if is_empty {
         None
     } else {
+        make_folder(folder.clone()).await?;
         let made = make::make(store, folder.clone(), keys(store, stored.clone()), zone, true).await;
         Some(made.map_err(BackupError::File)?)
     };
@@ -224,6 +234,10 @@ pub async fn restore_to_store(
         import(store, look_at(file, keys(store, stored)).await?).await?;
     }
     Err(BackupError::Unzip(format!("what is in it cannot be read: {}", causes(&error))))
+}
+
+async fn make_folder(folder: Folder) -> Result<(), BackupError> {
+    blocking(move || folder.make()).await.map_err(|error| BackupError::Folder(error.to_string()))
 }
 
 /// Whether the program can read what the next start will.
