@@ -85,7 +85,9 @@ pub(super) struct Naming {
 }
 
 pub(super) async fn load(store: &Store) -> Result<Naming, store::Error> {
-    Ok(Naming { names: watch::channel(Arc::new(names(store).await?)).0, lists: Arc::default() })
+    let (names, lists) = (names(store).await?, Arc::<Lists>::default());
+    lists.put_names(&names.dns);
+    Ok(Naming { names: watch::channel(Arc::new(names)).0, lists })
 }
 
 /// What is stored of names.
@@ -167,6 +169,9 @@ impl App {
                 return Ok(done);
             }
             app.store().set_dns(&dns).await.map_err(Error::Store)?;
+            if (&old.blocked, &old.allowed) != (&dns.blocked, &dns.allowed) {
+                app.lists().put_names(&dns);
+            }
             app.change_names(|names| names.dns = dns.clone());
             drop(order);
             if dns.enabled != old.enabled {
@@ -218,6 +223,7 @@ impl App {
 
     /// Tells of what was restored.
     pub(super) fn replace_names(&self, names: Names) {
+        self.lists().put_names(&names.dns);
         self.0.naming.names.send_replace(Arc::new(names));
     }
 

@@ -118,6 +118,14 @@ impl Lists {
         self.filter.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Puts what operators say by hand into effect, at once.
+    pub fn put_names(&self, dns: &Dns) {
+        let mut builder = Builder::default();
+        builder.add_names(&dns.blocked, &dns.allowed);
+        let hand = Arc::new(builder.build());
+        self.change_filter(|filter| filter.hand = hand);
+    }
+
     fn change_filter(&self, change: impl FnOnce(&mut Filter)) {
         change(&mut self.filter.write().unwrap_or_else(PoisonError::into_inner));
     }
@@ -172,7 +180,6 @@ pub fn spawn(lists: Arc<Lists>, folder: PathBuf, names: watch::Receiver<Arc<Name
 async fn keep(lists: &Lists, folder: &Path, mut names: watch::Receiver<Arc<Names>>) {
     let mut dns = names.borrow_and_update().dns.clone();
     recall(lists, folder, &dns);
-    put_names(lists, &dns);
     rebuild(lists, folder, &dns).await;
     let mut fetching = Fetching::default();
     loop {
@@ -196,9 +203,6 @@ async fn keep(lists: &Lists, folder: &Path, mut names: watch::Receiver<Arc<Names
                     return;
                 }
                 let old = std::mem::replace(&mut dns, names.borrow_and_update().dns.clone());
-                if (&old.blocked, &old.allowed) != (&dns.blocked, &dns.allowed) {
-                    put_names(lists, &dns);
-                }
                 if used(&old) != used(&dns) {
                     fetching.keep(|id| dns.lists.iter().any(|list| list.id == id && list.enabled)).await;
                     forget(lists, folder, &dns);
@@ -251,14 +255,6 @@ impl Drop for Fetching {
 /// What the table of lists is made from.
 fn used(dns: &Dns) -> Vec<(ListId, bool)> {
     dns.lists.iter().map(|list| (list.id, list.enabled)).collect()
-}
-
-/// Puts what is said by hand into effect.
-fn put_names(lists: &Lists, dns: &Dns) {
-    let mut builder = Builder::default();
-    builder.add_names(&dns.blocked, &dns.allowed);
-    let hand = Arc::new(builder.build());
-    lists.change_filter(|filter| filter.hand = hand);
 }
 
 /// Notes how a look went; `true`: there is another copy.
@@ -427,7 +423,7 @@ mod tests {
             (filter.lists, filter.hits) = (Arc::new(table), [(one, lists.hits_of(one))].into());
         });
         assert_eq!(lists.judge("ads.example"), Some(Some(one)));
-        put_names(&lists, &dns);
+        lists.put_names(&dns);
         assert_eq!((lists.judge("ads.example"), lists.judge("x.hand.example")), (None, Some(None)));
     }
 

@@ -67,6 +67,7 @@ fn server() -> ServerNames {
 
 impl Rig {
     fn tell(&self, dns: &Dns, servers: &[ServerNames]) {
+        self.lists.put_names(dns);
         self.names.send_replace(Arc::new(Names { dns: dns.clone(), servers: servers.to_vec() }));
     }
 }
@@ -275,6 +276,7 @@ fn block_lists_are_fetched_kept_and_used() {
         drop(keeper.await);
         publisher.put(StatusCode::SERVICE_UNAVAILABLE, "");
         let lists: Arc<Lists> = Arc::default();
+        lists.put_names(&dns);
         let keeper = lists::spawn(Arc::clone(&lists), folder.path().join("lists"), rig.names.subscribe());
         eventually("the copy is used", SOON, || (names(&lists) == Some(1)).then_some(())).await;
         assert!(lists.states()[&id].error.is_none(), "it is not due");
