@@ -9,6 +9,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // Pages of 2 MiB for what is scattered over many small ones: three quarters of an idle gateway's memory were of that.
     // Where the kernel has none of them there is nothing to switch off.
-    drop(rustix::thread::disable_transparent_huge_pages(true));
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     doorward::cli::run()
 }

@@ -35,8 +35,15 @@ pub(super) struct Writer {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// An operation, and how to answer who asked for it. It gets the connection, or why there is none.
-type Job = Box<dyn for<'c> FnOnce(Result<&'c mut SqliteConnection, Failure>) -> Running<'c, Done> + Send>;
+/// An operation that waits for its turn.
+struct Job {
+    /// It may take long. Others of its transaction would wait with it, longer than who asked for them does.
+    alone: bool,
+    run: Work,
+}
+
+/// What a job does, and how it answers who asked for it. It gets the connection, or why there is none.
+type Work = Box<dyn for<'c> FnOnce(Result<&'c mut SqliteConnection, Failure>) -> Running<'c, Done> + Send>;
 
 /// What an operation leaves for the time after the commit.
 struct Done {
@@ -61,17 +68,25 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, Result<T, Error>> + Send + 'static,
     {
-        self.write_within(BUSY_WAIT + STATEMENT_WAIT, operation).await
+        self.enqueue(false, BUSY_WAIT + STATEMENT_WAIT, operation).await
     }
 
-    /// The same with another longest time from the call to the commit.
+    /// The same in a transaction of its own, with another longest time from the call to the commit.
     pub(super) async fn write_within<T, F>(&self, longest: Duration, operation: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, Result<T, Error>> + Send + 'static,
     {
+        self.enqueue(true, longest, operation).await
+    }
+
+    async fn enqueue<T, F>(&self, alone: bool, longest: Duration, operation: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, Result<T, Error>> + Send + 'static,
+    {
         let (reply, answered) = oneshot::channel();
-        let job: Job = Box::new(|connection| {
+        let run: Work = Box::new(|connection| {
             Box::pin(async move {
                 // Nobody waits for it any more: it was said to have failed, so it must not be stored later.
                 if reply.is_closed() {
@@ -91,7 +106,7 @@ impl Writer {
             })
         });
         let answer = async {
-            self.queue.send(job).await.map_err(|_| closed())?;
+            self.queue.send(Job { alone, run }).await.map_err(|_| closed())?;
             answered.await.map_err(|_| closed())?
         };
         timeout(longest, answer).await.map_err(|_| Error::Unavailable(Arc::new(sqlx::Error::PoolTimedOut)))?
@@ -126,7 +141,10 @@ async fn run(file: File, connection: SqliteConnection, mut jobs: mpsc::Receiver<
         if taken == 0 {
             break;
         }
-        connection = run_group(&file, connection, &mut group).await;
+        while !group.is_empty() {
+            let length = length_of_group(&group);
+            connection = run_group(&file, connection, group.drain(..length)).await;
+        }
     }
     if let Some(connection) = connection
         && let Err(error) = connection.close().await
@@ -135,14 +153,22 @@ async fn run(file: File, connection: SqliteConnection, mut jobs: mpsc::Receiver<
     }
 }
 
+/// How many of these jobs are run in one transaction: all up to one that runs alone, or that one.
+fn length_of_group(jobs: &[Job]) -> usize {
+    match jobs.iter().position(|job| job.alone) {
+        Some(0) => 1,
+        Some(before) => before,
+        None => jobs.len(),
+    }
+}
+
 /// Runs a group and answers it. Gives the connection back if it is still good.
 async fn run_group(
     file: &File,
     connection: Option<SqliteConnection>,
-    group: &mut Vec<Job>,
+    mut jobs: impl ExactSizeIterator<Item = Job>,
 ) -> Option<SqliteConnection> {
-    let mut done = Vec::with_capacity(group.len());
-    let mut jobs = group.drain(..);
+    let mut done = Vec::with_capacity(jobs.len());
     let result = async {
         let mut connection = match connection {
             Some(connection) => connection,
@@ -159,7 +185,7 @@ async fn run_group(
             tracing::error!(error = &*failure as &dyn std::error::Error, "cannot write to the database");
             // Those that did not get their turn.
             for job in jobs {
-                done.push(job(Err(failure.clone())).await);
+                done.push((job.run)(Err(failure.clone())).await);
             }
             (None, Err(failure))
         }
@@ -180,7 +206,7 @@ async fn run_jobs(
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     for job in jobs {
         sqlx::query("SAVEPOINT operation").execute(&mut *connection).await?;
-        let outcome = job(Ok(&mut *connection)).await;
+        let outcome = (job.run)(Ok(&mut *connection)).await;
         let keep = outcome.keep;
         done.push(outcome);
         if !keep {
@@ -194,4 +220,48 @@ async fn run_jobs(
 
 fn failure_of(error: Error) -> Failure {
     if let Error::Unavailable(source) = error { source } else { Arc::new(sqlx::Error::Protocol(error.to_string())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+
+    /// What was asked for before something long is answered before it ends.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_waits_for_what_came_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Arc::new(Sqlite::open(&folder.path().join("doorward.db")).await.unwrap());
+        let (go, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let ended = Arc::new(AtomicBool::new(false));
+        let held = |until: &Arc<Notify>| {
+            let (sqlite, until) = (Arc::clone(&sqlite), Arc::clone(until));
+            async move { sqlite.write(|_| Box::pin(async move { Ok(until.notified().await) })).await }
+        };
+        // While the first runs the others queue up, to be taken together.
+        let first = tokio::spawn(held(&go));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let short = {
+            let sqlite = Arc::clone(&sqlite);
+            tokio::spawn(async move { sqlite.durability().await })
+        };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let long = {
+            let (sqlite, end, ended) = (Arc::clone(&sqlite), Arc::clone(&end), Arc::clone(&ended));
+            tokio::spawn(async move {
+                let work = async move { Ok((end.notified().await, ended.store(true, Ordering::SeqCst))) };
+                sqlite.write_within(Duration::from_mins(1), |_| Box::pin(work)).await
+            })
+        };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        go.notify_one();
+        first.await.unwrap().unwrap();
+        timeout(Duration::from_secs(10), short).await.expect("an answer").unwrap().unwrap();
+        assert!(!ended.load(Ordering::SeqCst));
+        end.notify_one();
+        long.await.unwrap().unwrap();
+        sqlite.close().await;
+    }
 }
