@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 
 pub use self::{
     receive::Receiving,
-    restore::{restore_to_store, verify_by_store},
+    restore::{restore_to_store, verify_by_store, verify_with},
     schedule::spawn,
     settings::BackupWish,
 };
@@ -183,7 +183,7 @@ impl App {
 /// The keys by which archives are sealed and opened on this machine.
 fn keys(store: &Store, passphrase: Option<Passphrase>) -> Keys {
     let store = store.clone();
-    Keys { machine: MachineKey::new(move |salt| store.machine_key(salt)), passphrase }
+    Keys { machine: Some(MachineKey::new(move |salt| store.machine_key(salt))), passphrase }
 }
 
 /// Whose rows an archive holds, as its manifest says it.

@@ -80,8 +80,8 @@ impl fmt::Debug for MachineKey {
 /// What archives are sealed and opened with.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// This machine's.
-    pub machine: MachineKey,
+    /// This machine's. `None`: it has none, and opens no archive that another sealed for itself.
+    pub machine: Option<MachineKey>,
     /// The operator's. `None`: archives open on this machine alone.
     pub passphrase: Option<Passphrase>,
 }
@@ -131,7 +131,12 @@ impl KeySource {
         let refused = |text: &str| Refused::Reader(text.to_owned());
         let read = |salt: &str| salt_of(salt).ok_or_else(|| refused("the salt of the key makes no sense"));
         let root = match self {
-            Self::Machine { salt } => Zeroizing::new((keys.machine.0)(&read(salt)?)),
+            Self::Machine { salt } => {
+                let machine = keys.machine.as_ref();
+                let machine =
+                    machine.ok_or_else(|| refused("it opens without a passphrase, on its own machine alone"))?;
+                Zeroizing::new((machine.0)(&read(salt)?))
+            }
             Self::Passphrase { salt, memory_kib, passes, lanes } => {
                 if *memory_kib > MOST_MEMORY_KIB || *passes > MOST_PASSES || *lanes > MOST_LANES {
                     return Err(refused("the key asks for too much work"));
@@ -198,13 +203,14 @@ mod tests {
 
     #[test]
     fn backup_keys_differ_by_salt_and_purpose_and_are_bounded() {
-        let keys = Keys { machine: MachineKey::new(|salt| code(&[1; 32], salt)), passphrase: None };
+        let keys = Keys { machine: Some(MachineKey::new(|salt| code(&[1; 32], salt))), passphrase: None };
         let source = |salt: &str| KeySource::Machine { salt: salt.repeat(16) };
         let (a, b) = (source("00").keys(&keys).unwrap(), source("01").keys(&keys).unwrap());
         assert!(a.seal != b.seal && a.seal != a.mac && a.mac != b.mac);
         assert!(KeySource::Machine { salt: "+f".repeat(16) }.keys(&keys).is_err());
         let passphrase = Passphrase::new("correct horse".to_owned());
-        let keys = Keys { passphrase, ..keys };
+        let keys = Keys { passphrase, machine: None };
+        assert!(source("00").keys(&keys).is_err(), "no machine");
         let costly = |memory_kib, passes| KeySource::Passphrase { salt: "00".repeat(16), memory_kib, passes, lanes: 1 };
         assert!(costly(64, 1).keys(&keys).is_ok());
         assert!(costly(u32::MAX, 1).keys(&keys).is_err());

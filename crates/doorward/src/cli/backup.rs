@@ -114,8 +114,11 @@ async fn verify(config: &Config, source: &Source) -> anyhow::Result<()> {
         }
         return done;
     }
+    if let Some(passphrase) = passphrase {
+        return show(&backups::verify_with(passphrase, path).await?);
+    }
     let store = super::open_store(config).await?;
-    let manifest = backups::verify_by_store(&store, path, passphrase).await;
+    let manifest = backups::verify_by_store(&store, path).await;
     store.close().await;
     show(&manifest?)
 }

@@ -31,7 +31,7 @@ const WORDS: [&[u8]; 12] = [
 ];
 
 fn keys() -> Keys {
-    Keys { machine: MachineKey::new(|_| [7; 32]), passphrase: None }
+    Keys { machine: Some(MachineKey::new(|_| [7; 32])), passphrase: None }
 }
 
 fn archive() -> Vec<u8> {

@@ -56,6 +56,7 @@ fn a_backup_brings_an_empty_machine_back() {
     assert!(!client.ping(SERVER));
     let said = lab.gateway.doorward(&format!("backup verify {with}"));
     assert!(said.contains("with the passphrase"), "{said}");
+    assert!(!lab.gateway.state_dir().exists(), "a look leaves nothing behind");
     lab.gateway.doorward(&format!("backup restore {with}"));
     assert_ne!(fs::read(lab.gateway.state_dir().join("master.key")).expect("a master key"), key);
     lab.gateway.run_anew();

@@ -175,19 +175,20 @@ impl App {
     }
 }
 
-/// Looks at an archive with the keys of a database that no gateway serves now.
+/// Looks at an archive where no gateway serves. With a passphrase it needs nothing else, and touches nothing.
 ///
 /// # Errors
 /// [`BackupError::Refused`].
-pub async fn verify_by_store(
-    store: &Store,
-    path: PathBuf,
-    passphrase: Option<Passphrase>,
-) -> Result<Manifest, BackupError> {
-    let opened = blocking(move || File::open(path)).await;
-    let file = opened.map_err(|error| BackupError::Refused(Refused::Open(error.to_string())))?;
-    let archive = look_at(file, keys(store, stored_or(store, passphrase).await?)).await?;
-    Ok(archive.manifest().clone())
+pub async fn verify_with(passphrase: Passphrase, path: PathBuf) -> Result<Manifest, BackupError> {
+    Ok(look_at_path(path, Keys { machine: None, passphrase: Some(passphrase) }).await?.manifest().clone())
+}
+
+/// The same with the keys of a database.
+///
+/// # Errors
+/// [`BackupError::Refused`].
+pub async fn verify_by_store(store: &Store, path: PathBuf) -> Result<Manifest, BackupError> {
+    Ok(look_at_path(path, keys(store, stored_or(store, None).await?)).await?.manifest().clone())
 }
 
 async fn stored_or(store: &Store, passphrase: Option<Passphrase>) -> Result<Option<Passphrase>, BackupError> {
@@ -212,9 +213,7 @@ pub async fn restore_to_store(
     passphrase: Option<Passphrase>,
 ) -> Result<(Manifest, Option<BackupFile>), BackupError> {
     let unreadable = |error: store::Error| BackupError::Unzip(causes(&error));
-    let opened = blocking(move || File::open(path)).await;
-    let file = opened.map_err(|error| BackupError::Refused(Refused::Open(error.to_string())))?;
-    let archive = look_at(file, keys(store, stored_or(store, passphrase).await?)).await?;
+    let archive = look_at_path(path, keys(store, stored_or(store, passphrase).await?)).await?;
     let manifest = archive.manifest().clone();
     let stored = store.backup_record().await.map_err(unreadable)?.settings.passphrase;
     let is_empty =
@@ -251,6 +250,11 @@ async fn look_at_rows(store: &Store) -> Result<(), store::Error> {
     store.firewall().await?;
     store.dns().await?;
     Ok(())
+}
+
+async fn look_at_path(path: PathBuf, keys: Keys) -> Result<Archive, Refused> {
+    let file = blocking(move || File::open(path)).await.map_err(|error| Refused::Open(error.to_string()))?;
+    look_at(file, keys).await
 }
 
 /// Reads all of an archive, rows too, before anything is believed.
