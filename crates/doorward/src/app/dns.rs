@@ -221,6 +221,17 @@ impl App {
         self.change_names(|names| names.servers.retain(|server| server.id != id));
     }
 
+    /// Forgets a place that is no more, so that a later one of its name begins like any other.
+    pub(super) async fn forget_name_place(&self, place: Place) {
+        if !self.0.naming.names.borrow().dns.unfiltered.contains(&place) {
+            return;
+        }
+        let forget = move |dns: &mut Dns| Ok(dns.unfiltered.remove(&place));
+        if let Err(error) = self.edit_dns(forget).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a deleted place is still said to be unfiltered");
+        }
+    }
+
     /// Tells of what was restored.
     pub(super) fn replace_names(&self, names: Names) {
         self.lists().put_names(&names.dns);

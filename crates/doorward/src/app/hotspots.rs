@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, net::Ipv6Addr, sync::Arc};
 
 use doorward_policy::{
     desired::overlaps,
+    dns::Place,
     guest::EndReason,
     hotspot::{Hotspot, HotspotId},
     name::{IfName, Name},
@@ -249,7 +250,8 @@ impl App {
                 app.count_now().await;
             }
             let order = app.edit_servers().await?;
-            let id = app.hotspot(&name)?.hotspot.id;
+            let record = app.hotspot(&name)?;
+            let id = record.hotspot.id;
             let deleted = app.store().delete_hotspot(id, end_sessions, now_ms()).await.map_err(refusal)?;
             for freed in deleted.freed {
                 app.directory().give_back_grant_mark(freed.mark);
@@ -259,6 +261,7 @@ impl App {
             }
             app.reload_hotspots().await?;
             drop(order);
+            app.forget_name_place(Place::Hotspot(record.name)).await;
             let grants = deleted.ended.iter().map(|ended| Owner::Grant(ended.grant));
             let owners: Vec<Owner> = grants.chain([Owner::Hotspot(id)]).collect();
             app.settle(&owners).await;

@@ -8,6 +8,7 @@ use std::{
 use doorward_policy::{
     account::Account,
     desired::overlaps,
+    dns::Place,
     key::{PrivateKey, PublicKey},
     limits::{Bandwidth, Mbit},
     name::{IfName, Name},
@@ -194,6 +195,7 @@ impl App {
             app.directory().remove_server(server.id);
             app.remove_name_server(server.id);
             drop(order);
+            app.forget_name_place(Place::Server(server.name.clone())).await;
             app.settle(&[Owner::Server(server.id)]).await;
             Ok(())
         })

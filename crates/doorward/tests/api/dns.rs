@@ -1,7 +1,7 @@
 //! `/dns`: the resolver for accounts, what is refused, and what new servers tell their clients.
 
 use doorward_policy::{
-    dns::Dns,
+    dns::{Dns, Place},
     item::{Item, Key},
 };
 use serde_json::json;
@@ -12,6 +12,7 @@ both_engines!(
     the_resolver_is_shown_and_changed,
     what_is_wrong_is_told_and_changes_nothing,
     new_servers_name_the_gateway,
+    a_place_that_goes_is_forgotten,
 );
 
 async fn the_resolver_is_shown_and_changed(database: Database) {
@@ -93,4 +94,24 @@ async fn new_servers_name_the_gateway(database: Database) {
     gateway.delete("/wireguard/after").await.msg();
     gateway.put("/dns", "enabled=0").await.msg();
     assert_eq!(skeleton(), closed);
+}
+
+/// Whoever deletes a server or hotspot and makes another of its name gets one where names are blocked.
+async fn a_place_that_goes_is_forgotten(database: Database) {
+    let gateway = Gateway::start(database).await;
+    gateway.server("name=one").await;
+    let hotspot = crate::guests::hotspot(&gateway).await.name;
+    let off = async || {
+        let places = gateway.app.name_places().await.unwrap();
+        places.into_iter().filter(|place| place.unfiltered).map(|place| place.place.to_string()).collect::<Vec<_>>()
+    };
+    let places: Vec<Place> = gateway.app.name_places().await.unwrap().into_iter().map(|place| place.place).collect();
+    gateway.app.edit_dns(|dns| Ok(dns.unfiltered.extend(places))).await.unwrap();
+    assert_eq!(off().await, ["server/one".to_owned(), format!("hotspot/{hotspot}")]);
+    gateway.delete("/wireguard/one").await.msg();
+    gateway.app.delete_hotspot(hotspot.as_str(), true).await.unwrap();
+    gateway.server("name=one").await;
+    crate::guests::hotspot(&gateway).await;
+    assert_eq!(off().await, Vec::<String>::new());
+    assert_eq!(gateway.store.dns().await.unwrap(), gateway.app.dns());
 }
