@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use acme::Acme;
+pub(crate) use acme::{LETS_ENCRYPT, check_authority};
 pub use public_url::PublicUrl;
 
 /// Where the file is looked for when none is named.

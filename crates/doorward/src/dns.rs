@@ -16,7 +16,7 @@ pub mod lists;
 pub mod message;
 pub mod own;
 pub mod policy;
-mod server;
+pub(crate) mod server;
 mod shield;
 mod upstream;
 
@@ -49,7 +49,7 @@ use self::{
     budget::{Budget, Who},
     garden::{Keeper, Ports},
     lists::Lists,
-    message::{Packet, Reply, Transport},
+    message::{Packet, Reply, Role, Transport},
     own::Records,
     policy::{Decision, Zone, ZoneId},
     server::{Answer, Bounds, Client},
@@ -339,7 +339,7 @@ where
             Decision::Alias(..) => Reply::empty(ResponseCode::ServFail),
         };
         reply.answers.splice(0..0, aliases);
-        Some(message::write(&question, &reply, transport))
+        Some(message::write(&question, &reply, transport, Role::Recursive))
     }
 
     fn client(&self, from: IpAddr) -> Client {

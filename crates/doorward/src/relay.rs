@@ -4,7 +4,6 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -24,6 +23,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+mod certificate;
 pub mod config;
 mod front;
 mod gateways;
@@ -32,8 +32,10 @@ mod lines;
 pub mod mux;
 pub mod state;
 pub mod wire;
+pub mod zone;
 
 use self::{
+    certificate::Certificate,
     config::RelayConfig,
     limits::Gates,
     lines::Lines,
@@ -68,6 +70,9 @@ pub enum Error {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// The domain, as the name of a zone.
+    #[error("the domain is no DNS name")]
+    Zone(#[from] hickory_proto::ProtoError),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Rustls(#[from] rustls::Error),
@@ -89,8 +94,7 @@ pub struct Bound {
     relay: Arc<Relay>,
     listeners: Vec<TcpListener>,
     acceptor: TlsAcceptor,
-    /// What serves, and its two files.
-    certificate: (Arc<Served>, PathBuf, PathBuf),
+    certificate: Certificate,
 }
 
 impl Bound {
@@ -99,14 +103,13 @@ impl Bound {
     /// # Errors
     /// Names the file or the address.
     pub async fn open(config: &RelayConfig) -> Result<Self, Error> {
-        let RelayConfig { tls_certificate, tls_key, .. } = config;
-        let served = tls::open(tls_certificate, tls_key, &config.state_dir)?;
+        let certificate = Certificate::open(config).await?;
         let state = State::open(&config.state_dir).await?;
         let listen = |address: &SocketAddr| listen(*address).map_err(|source| Error::Bind(*address, source));
         Ok(Self {
             listeners: config.listen.iter().map(listen).collect::<Result<_, _>>()?,
-            acceptor: acceptor(&served)?,
-            certificate: (served, tls_certificate.clone(), tls_key.clone()),
+            acceptor: acceptor(certificate.served())?,
+            certificate,
             relay: Arc::new(Relay {
                 domain: config.domain.clone(),
                 state,
@@ -125,8 +128,7 @@ impl Bound {
     /// Serves until dropped.
     pub async fn serve(self) {
         let mut tasks = JoinSet::new();
-        let (served, certificate, key) = self.certificate;
-        tasks.spawn(served.follow(certificate, key));
+        self.certificate.keep(&self.relay, &mut tasks);
         tasks.spawn(watch(Arc::clone(&self.relay)));
         for listener in self.listeners {
             tasks.spawn(accept(Arc::clone(&self.relay), listener, self.acceptor.clone()));

@@ -214,7 +214,7 @@ fn open_certificate(config: &Config) -> anyhow::Result<Certificate> {
         None => tls::open(tls_certificate, tls_key, &config.state_dir)?,
     };
     let (state, acme) = watch::channel(acme::State::default());
-    let keeper = tokio::spawn(acme::keep(options, Arc::clone(&served), state));
+    let keeper = tokio::spawn(acme::keep(options, acme::Method::Tls, Arc::clone(&served), state));
     Ok(Certificate { tls: Some(served.config()?), keeper: Some(keeper), acme: Some(acme) })
 }
 

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{Config, Error};
 use crate::tls::acme;
 
+/// The directory of Let's Encrypt.
+pub(crate) const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
 /// A certificate of the management listener from a certification authority that speaks ACME (RFC 8555).
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,7 +31,7 @@ impl Default for Acme {
         Self {
             names: Vec::new(),
             contact: String::new(),
-            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            directory: LETS_ENCRYPT.to_owned(),
             terms_agreed: false,
             roots: PathBuf::new(),
         }
@@ -57,15 +60,7 @@ impl Config {
         if names.len() > 20 {
             return unusable("acme.names", format!("{} names are more than 20", names.len()));
         }
-        if !terms_agreed {
-            return unusable("acme.terms_agreed", "must be true: the authority asks for it".to_owned());
-        }
-        if !directory.starts_with("https://") {
-            return unusable("acme.directory", format!("{directory:?} does not begin with https://"));
-        }
-        if !contact.is_empty() && (!contact.contains('@') || contact.chars().any(|c| c.is_control() || c == ' ')) {
-            return unusable("acme.contact", format!("{contact:?} is no e-mail address"));
-        }
+        check_authority(contact, directory, *terms_agreed)?;
         if !self.management.tls_certificate.as_os_str().is_empty() {
             return unusable(
                 "acme.names",
@@ -83,4 +78,22 @@ impl Config {
             folder: self.state_dir.join("acme"),
         }))
     }
+}
+
+/// Whether an authority can be asked: what gateway and relay say of it alike.
+///
+/// # Errors
+/// Names the key and the value.
+pub(crate) fn check_authority(contact: &str, directory: &str, terms_agreed: bool) -> Result<(), Error> {
+    let unusable = |key, why: String| Err(Error::Unusable { key, why });
+    if !terms_agreed {
+        return unusable("acme.terms_agreed", "must be true: the authority asks for it".to_owned());
+    }
+    if !directory.starts_with("https://") {
+        return unusable("acme.directory", format!("{directory:?} does not begin with https://"));
+    }
+    if !contact.is_empty() && (!contact.contains('@') || contact.chars().any(|c| c.is_control() || c == ' ')) {
+        return unusable("acme.contact", format!("{contact:?} is no e-mail address"));
+    }
+    Ok(())
 }

@@ -53,6 +53,15 @@ pub struct Reply {
     pub authority: Option<Box<Record>>,
 }
 
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A resolver, which asks others: recursion is available.
+    Recursive,
+    /// The server of a zone: recursion is not available, and what it says of its zone is authoritative.
+    Authoritative,
+}
+
 /// How much fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -121,21 +130,25 @@ pub fn read(packet: &[u8]) -> Packet {
         payload: message.edns.as_ref().map(Edns::max_payload),
     };
     if message.edns.is_some_and(|edns| edns.version() > 0) {
-        return Packet::Wrong(write(&question, &Reply::empty(ResponseCode::BADVERS), Transport::Udp));
+        // Like the other refusals it promises nothing, whoever answers.
+        let reply = Reply::empty(ResponseCode::BADVERS);
+        return Packet::Wrong(write(&question, &reply, Transport::Udp, Role::Authoritative));
     }
     Packet::Question(question)
 }
 
 /// Writes a reply. One that does not fit is cut to nothing, and says so, so that the client comes back by TCP.
 #[must_use]
-pub fn write(question: &Question, reply: &Reply, transport: Transport) -> Vec<u8> {
+pub fn write(question: &Question, reply: &Reply, transport: Transport, role: Role) -> Vec<u8> {
     let most = match transport {
         Transport::Udp => question.payload.map_or(LEAST_UDP, usize::from).clamp(LEAST_UDP, MOST_UDP),
         Transport::Tcp => usize::from(u16::MAX),
     };
     let mut message = Message::response(question.metadata.id, OpCode::Query);
     message.metadata = Metadata::response_from_request(&question.metadata);
-    message.metadata.recursion_available = true;
+    message.metadata.recursion_available = role == Role::Recursive;
+    message.metadata.authoritative =
+        role == Role::Authoritative && matches!(reply.code, ResponseCode::NoError | ResponseCode::NXDomain);
     message.metadata.response_code = reply.code;
     message.add_query(question.query.clone());
     if question.payload.is_some() {
@@ -205,10 +218,11 @@ mod tests {
         let message = asked(Some(0));
         let question = question(&message);
         assert_eq!(question.name.to_ascii(), "example.com.");
-        let reply =
-            Message::from_vec(&write(&question, &Reply::empty(ResponseCode::NXDomain), Transport::Udp)).unwrap();
+        let written = write(&question, &Reply::empty(ResponseCode::NXDomain), Transport::Udp, Role::Recursive);
+        let reply = Message::from_vec(&written).unwrap();
         assert_eq!(reply.metadata.id, message.metadata.id);
         assert!(reply.metadata.recursion_available && reply.metadata.recursion_desired);
+        assert!(!reply.metadata.authoritative);
         assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
         assert!(reply.queries[0].name().eq_case(message.queries[0].name()), "capitals are kept");
         assert_eq!(reply.edns.map(|edns| edns.max_payload()), Some(1_232));
@@ -243,7 +257,7 @@ mod tests {
         for (edns, transport, cut) in
             [(None, Transport::Udp, true), (Some(0), Transport::Udp, false), (None, Transport::Tcp, false)]
         {
-            let bytes = write(&question(&asked(edns)), &reply, transport);
+            let bytes = write(&question(&asked(edns)), &reply, transport, Role::Recursive);
             let message = Message::from_vec(&bytes).unwrap();
             assert_eq!((message.metadata.truncation, message.answers.is_empty()), (cut, cut));
             assert_eq!(message.queries.len(), 1);

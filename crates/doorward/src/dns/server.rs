@@ -1,4 +1,4 @@
-//! Sockets: UDP and TCP at every gateway address, with bounds on what is taken at once.
+//! Sockets: UDP and TCP, with bounds on what is taken at once.
 
 use std::{
     collections::HashMap,
@@ -46,7 +46,7 @@ const BREATHE: Duration = Duration::from_millis(100);
 
 /// Who a connection counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Client {
+pub(crate) enum Client {
     /// A device, whichever of its addresses it comes from.
     Device(HotspotId, Mac),
     /// One that is not known yet.
@@ -54,7 +54,7 @@ pub(super) enum Client {
 }
 
 /// Answers questions.
-pub(super) trait Answer: Send + Sync + 'static {
+pub(crate) trait Answer: Send + Sync + 'static {
     /// The answer to a packet that came to `local` from `from`; `None`: silence.
     fn answer(
         &self,
@@ -72,7 +72,7 @@ pub(super) trait Answer: Send + Sync + 'static {
 }
 
 /// What all sockets share.
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     questions: Arc<Semaphore>,
     connections: Arc<Semaphore>,
     by_client: Mutex<HashMap<Client, u32>>,
@@ -140,7 +140,8 @@ async fn unplugged(socket: Arc<UdpSocket>) {
     }
 }
 
-async fn serve_udp<A: Answer>(socket: Arc<UdpSocket>, local: IpAddr, answer: Arc<A>, bounds: Arc<Bounds>) {
+/// Answers what comes to a UDP socket until it is dropped, and then drops what it is at.
+pub(crate) async fn serve_udp<A: Answer>(socket: Arc<UdpSocket>, local: IpAddr, answer: Arc<A>, bounds: Arc<Bounds>) {
     let mut buffer = vec![0; MOST_QUESTION + 1];
     let mut tasks = JoinSet::new();
     loop {
@@ -169,7 +170,8 @@ async fn serve_udp<A: Answer>(socket: Arc<UdpSocket>, local: IpAddr, answer: Arc
     }
 }
 
-async fn serve_tcp<A: Answer>(listener: TcpListener, local: IpAddr, answer: Arc<A>, bounds: Arc<Bounds>) {
+/// Answers what comes to a TCP listener until it is dropped, and then drops what it is at.
+pub(crate) async fn serve_tcp<A: Answer>(listener: TcpListener, local: IpAddr, answer: Arc<A>, bounds: Arc<Bounds>) {
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}

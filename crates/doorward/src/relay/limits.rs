@@ -7,13 +7,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::Semaphore;
 
 use super::{config::Limits, wire::RelayName};
 
 /// TLS handshakes at once; beyond that new connections are dropped.
 const MOST_HANDSHAKES: usize = 4096;
+
+/// Questions about the relay's zone in a second, from one address and in all; twice as many in a burst. Resolvers of authorities ask a
+/// handful. The bound on all comes first: senders of UDP name any address they like, and each takes memory until it is forgotten.
+const ADDRESS_QUESTIONS: u32 = 20;
+const ALL_QUESTIONS: u32 = 2_000;
 
 /// All bounds.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub(super) struct Gates {
     names: DefaultKeyedRateLimiter<RelayName>,
     addresses: DefaultKeyedRateLimiter<IpAddr>,
     connects: DefaultKeyedRateLimiter<IpAddr>,
+    questions: DefaultKeyedRateLimiter<IpAddr>,
+    all_questions: DefaultDirectRateLimiter,
     here: Arc<Mutex<HashMap<IpAddr, u32>>>,
     most_here: u32,
 }
@@ -47,6 +54,8 @@ impl Gates {
             names: RateLimiter::keyed(quota(limits.name_per_second, 2)),
             addresses: RateLimiter::keyed(quota(limits.address_per_second, 2)),
             connects: RateLimiter::keyed(quota(limits.address_connects, 4)),
+            questions: RateLimiter::keyed(quota(ADDRESS_QUESTIONS, 2)),
+            all_questions: RateLimiter::direct(quota(ALL_QUESTIONS, 2)),
             here: Arc::default(),
             most_here: limits.address_callers,
         }
@@ -67,6 +76,11 @@ impl Gates {
         self.connects.check_key(&crate::subscriber::of(address)).is_ok()
     }
 
+    /// Whether a question from an address may be answered.
+    pub(super) fn question(&self, address: IpAddr) -> bool {
+        self.all_questions.check().is_ok() && self.questions.check_key(&crate::subscriber::of(address)).is_ok()
+    }
+
     /// A place for a caller's connection. `None`: its address has too many.
     pub(super) fn place(&self, address: IpAddr) -> Option<Place> {
         let address = crate::subscriber::of(address);
@@ -84,6 +98,7 @@ impl Gates {
         self.names.retain_recent();
         self.addresses.retain_recent();
         self.connects.retain_recent();
+        self.questions.retain_recent();
     }
 }
 
@@ -119,5 +134,9 @@ mod tests {
         assert!(gates.place(at("2001:db8::3")).is_some());
         assert!(gates.address(at("192.0.2.1")) && gates.address(at("192.0.2.1")) && !gates.address(at("192.0.2.1")));
         assert!(gates.address(at("192.0.2.2")));
+        let asked = (0..100).filter(|_| gates.question(at("192.0.2.1"))).count();
+        assert!((40..100).contains(&asked) && gates.question(at("192.0.2.2")), "{asked}");
+        let asked = (0..10_000_u32).filter(|n| gates.question(IpAddr::from(n.to_be_bytes()))).count();
+        assert!((3_000..10_000).contains(&asked), "{asked}");
     }
 }

@@ -1,5 +1,4 @@
-//! A certificate from an ACME certification authority (RFC 8555), which looks by TLS itself whether the names are ours (TLS-ALPN-01,
-//! RFC 8737): it needs no port but the listener's, reached at port 443.
+//! A certificate from an ACME certification authority (RFC 8555), which looks by TLS or by DNS whether the names are ours: [`Method`].
 
 use std::{
     fs,
@@ -9,8 +8,8 @@ use std::{
 };
 
 use instant_acme::{
-    Account, AccountBuilder, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus,
-    RetryPolicy,
+    Account, AccountBuilder, AuthorizationStatus, ChallengeType, Identifier, KeyAuthorization, NewAccount, NewOrder,
+    Order, OrderStatus, RetryPolicy,
 };
 use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -34,6 +33,20 @@ pub struct Options {
     pub roots: Option<PathBuf>,
     /// Account and certificate are kept here.
     pub folder: PathBuf,
+}
+
+/// How the authority is shown that the names are ours.
+#[derive(Debug)]
+pub enum Method {
+    /// By the listener that the certificate is for, reached at port 443 of each name (TLS-ALPN-01, RFC 8737): no other port is needed.
+    Tls,
+    /// By TXT records of `_acme-challenge.` the domain, which another task answers for (DNS-01, RFC 8555, section 8.4): wildcards need it.
+    Dns {
+        /// The one domain of all names.
+        domain: String,
+        /// What the records say now: one text for each name while the authority looks, else none.
+        texts: watch::Sender<Vec<String>>,
+    },
 }
 
 /// How it goes.
@@ -64,10 +77,10 @@ enum Failed {
     Files(#[from] Error),
     #[error("{0}")]
     Made(#[from] rcgen::Error),
-    #[error("the authority offers no TLS-ALPN-01 for {0}")]
-    NoChallenge(String),
-    #[error("the authority could not see that {0} is ours; it must reach this listener at port 443 of that name")]
-    NotOurs(String),
+    #[error("the authority offers no {kind:?} for {name}")]
+    NoChallenge { name: String, kind: ChallengeType },
+    #[error("the authority could not see that {names} is ours: {said}; {needs}")]
+    NotOurs { names: String, said: String, needs: String },
     #[error("the stored account cannot be read")]
     Account(#[from] serde_json::Error),
     #[error("no answer within {} s", ATTEMPT.as_secs())]
@@ -75,7 +88,8 @@ enum Failed {
 }
 
 /// Serves with what is kept, and asks for a new certificate whenever two thirds of its life are over.
-pub async fn keep(options: Options, served: Arc<Served>, state: watch::Sender<State>) {
+pub async fn keep(options: Options, method: Method, served: Arc<Served>, state: watch::Sender<State>) {
+    super::install_provider();
     let mut wait = FIRST_WAIT;
     if let Some((_, described)) = kept(&options) {
         state.send_modify(|state| state.certificate = Some(described));
@@ -84,8 +98,8 @@ pub async fn keep(options: Options, served: Arc<Served>, state: watch::Sender<St
         let due = state.borrow().certificate.as_ref().map_or(0, renewal_ms);
         state.send_modify(|state| state.next_ms = due.max(now_ms()));
         sleep_until(due).await;
-        let attempt = timeout(ATTEMPT, obtain(&options, &served)).await.unwrap_or(Err(Failed::Late));
-        served.end_challenges();
+        let attempt = timeout(ATTEMPT, obtain(&options, &method, &served)).await.unwrap_or(Err(Failed::Late));
+        method.end(&served);
         match attempt {
             Ok(described) => {
                 tracing::info!(names = options.names.join(" "), "a certificate came from the authority");
@@ -137,6 +151,42 @@ impl Options {
     }
 }
 
+impl Method {
+    fn kind(&self) -> ChallengeType {
+        match self {
+            Self::Tls => ChallengeType::TlsAlpn01,
+            Self::Dns { .. } => ChallengeType::Dns01,
+        }
+    }
+
+    /// What the authority finds when it looks.
+    fn show(&self, served: &Served, name: &str, key: &KeyAuthorization) -> Result<(), Failed> {
+        match self {
+            Self::Tls => served.challenge(name, proof(name, key.digest().as_ref())?),
+            Self::Dns { texts, .. } => texts.send_modify(|texts| texts.push(key.dns_value())),
+        }
+        Ok(())
+    }
+
+    /// Shows nothing more.
+    fn end(&self, served: &Served) {
+        match self {
+            Self::Tls => served.end_challenges(),
+            Self::Dns { texts, .. } => drop(texts.send_replace(Vec::new())),
+        }
+    }
+
+    /// What the operator may have to mend.
+    fn needs(&self) -> String {
+        match self {
+            Self::Tls => "it must reach this listener at port 443 of that name".to_owned(),
+            Self::Dns { domain, .. } => format!(
+                "its resolvers must reach port 53 of this host by UDP and TCP, by the record `_acme-challenge.{domain}. NS {domain}.`"
+            ),
+        }
+    }
+}
+
 /// When two thirds of its life are over.
 fn renewal_ms(certificate: &Described) -> i64 {
     let life = certificate.ends_ms.saturating_sub(certificate.begins_ms);
@@ -152,25 +202,38 @@ async fn sleep_until(at_ms: i64) {
     }
 }
 
-async fn obtain(options: &Options, served: &Served) -> Result<Described, Failed> {
+async fn obtain(options: &Options, method: &Method, served: &Served) -> Result<Described, Failed> {
     let account = account(options).await?;
     let names: Vec<Identifier> = options.names.iter().cloned().map(Identifier::Dns).collect();
     let mut order = account.new_order(&NewOrder::new(&names)).await?;
-    let mut authorizations = order.authorizations();
-    while let Some(authorization) = authorizations.next().await {
-        let mut authorization = authorization?;
-        if authorization.status == AuthorizationStatus::Valid {
-            continue;
+    // All are shown before the authority looks for one: a domain and its wildcard are shown at one name, and resolvers keep what they saw.
+    for shown in [false, true] {
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization?;
+            if authorization.status == AuthorizationStatus::Valid {
+                continue;
+            }
+            let name = authorization.identifier().to_string();
+            let Some(mut challenge) = authorization.challenge(method.kind()) else {
+                return Err(Failed::NoChallenge { name, kind: method.kind() });
+            };
+            match shown {
+                false => method.show(served, &name, &challenge.key_authorization())?,
+                true => challenge.set_ready().await?,
+            }
         }
-        let name = authorization.identifier().to_string();
-        let challenge = authorization.challenge(ChallengeType::TlsAlpn01);
-        let mut challenge = challenge.ok_or_else(|| Failed::NoChallenge(name.clone()))?;
-        served.challenge(&name, proof(&name, challenge.key_authorization().digest().as_ref())?);
-        challenge.set_ready().await?;
     }
     let patience = RetryPolicy::new().timeout(PATIENCE);
-    if order.poll_ready(&patience).await? != OrderStatus::Ready {
-        return Err(Failed::NotOurs(options.names.join(", ")));
+    let refused = match order.poll_ready(&patience).await {
+        Ok(OrderStatus::Ready) => None,
+        Ok(status) => Some(format!("the order is {status:?}")),
+        Err(instant_acme::Error::Api(problem)) => Some(problem.to_string()),
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(said) = refused {
+        let said = seen(&mut order).await.unwrap_or(said);
+        return Err(Failed::NotOurs { names: options.names.join(", "), said, needs: method.needs() });
     }
     let key = order.finalize().await?;
     let chain = order.poll_certificate(&patience).await?;
@@ -180,7 +243,19 @@ async fn obtain(options: &Options, served: &Served) -> Result<Described, Failed>
     Ok(describe_file(&path, false)?)
 }
 
-/// What the authority is shown (RFC 8737, section 3).
+/// What the authority says that it saw: not every one says so in the order as well (RFC 8555, section 8.2).
+async fn seen(order: &mut Order) -> Option<String> {
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        let Ok(state) = authorization.refresh().await else { continue };
+        if let Some(problem) = state.challenges.iter().find_map(|challenge| challenge.error.as_ref()) {
+            return Some(problem.to_string());
+        }
+    }
+    None
+}
+
+/// What the authority is shown by TLS (RFC 8737, section 3).
 fn proof(name: &str, digest: &[u8]) -> Result<CertifiedKey, Failed> {
     let mut parameters = rcgen::CertificateParams::new([name.to_owned()])?;
     parameters.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(digest)];

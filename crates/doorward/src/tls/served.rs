@@ -24,7 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What a listener serves with.
 pub struct Served {
-    current: RwLock<Arc<CertifiedKey>>,
+    /// `None`: handshakes are refused.
+    current: RwLock<Option<Arc<CertifiedKey>>>,
     /// What a certification authority is shown, by name.
     challenges: RwLock<HashMap<String, Arc<CertifiedKey>>>,
 }
@@ -39,7 +40,15 @@ impl Served {
     /// Serves with this until it is exchanged.
     #[must_use]
     pub fn new(key: CertifiedKey) -> Arc<Self> {
-        Arc::new(Self { current: RwLock::new(Arc::new(key)), challenges: RwLock::default() })
+        let served = Self::nothing();
+        served.exchange(key);
+        served
+    }
+
+    /// Refuses handshakes until there is a certificate.
+    #[must_use]
+    pub fn nothing() -> Arc<Self> {
+        Arc::new(Self { current: RwLock::default(), challenges: RwLock::default() })
     }
 
     /// What a listener needs.
@@ -58,7 +67,7 @@ impl Served {
 
     /// Serves new connections with another one.
     pub fn exchange(&self, key: CertifiedKey) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
     }
 
     /// Shows a certification authority that a name is ours.
@@ -108,6 +117,10 @@ impl ResolvesServerCert for Served {
             let name = hello.server_name()?.to_ascii_lowercase();
             return self.challenges.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         }
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if current.is_none() {
+            tracing::debug!("a TLS handshake was refused: there is no certificate yet");
+        }
+        current
     }
 }

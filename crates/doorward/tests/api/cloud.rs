@@ -60,6 +60,7 @@ impl Relay {
             domain: DOMAIN.parse().unwrap(),
             tls_certificate: folder.path().join("cert.pem"),
             tls_key: folder.path().join("key.pem"),
+            acme: None,
             state_dir: folder.path().join("state"),
             limits: Limits {
                 address_per_second: 10_000,

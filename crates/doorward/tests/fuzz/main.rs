@@ -8,3 +8,4 @@ mod archives;
 mod generate;
 mod names;
 mod portal_forms;
+mod zone;

@@ -12,7 +12,7 @@ use doorward::{
     dns::{
         blocks::Builder,
         budget::{Budget, Class, Who},
-        message::{self, MOST_UDP, Packet, Reply, Transport},
+        message::{self, MOST_UDP, Packet, Reply, Role, Transport},
         own::Records,
         policy::{self, Ask, Decision, Zone, ZoneId},
     },
@@ -161,7 +161,7 @@ fn questions() {
                 }
             };
             let transport = *generator.pick(&[Transport::Udp, Transport::Tcp]);
-            let written = message::write(&question, &reply, transport);
+            let written = message::write(&question, &reply, transport, Role::Recursive);
             let answer = check_packet(&written, &input[..2], MOST_UDP);
             assert_eq!((answer.queries.len(), answer.queries[0].query_type()), (1, question.kind));
         }
@@ -227,7 +227,7 @@ fn answers() {
             let inside = ["10.30.0.", "192.168.77.", "127.", "fd30::", "fe80:"].iter().any(|net| text.starts_with(net));
             assert!(!inside && text != "::1" && text != "::", "{text}");
         }
-        let written = message::write(&asked, &reply, Transport::Udp);
+        let written = message::write(&asked, &reply, Transport::Udp, Role::Recursive);
         drop(check_packet(&written, &[0, 7], 512));
     });
 }

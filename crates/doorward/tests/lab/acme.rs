@@ -2,6 +2,8 @@
 
 use std::{fs, time::Duration};
 
+use serde_json::{Value, json};
+
 use crate::{
     host::{Host, Process, eventually},
     lab::Lab,
@@ -10,55 +12,65 @@ use crate::{
 
 const NAME: &str = "gw.example.net";
 /// Pebble's own pauses, its look at the gateway and what it is asked meanwhile.
-const ISSUED_WITHIN: Duration = Duration::from_secs(60);
+pub const ISSUED_WITHIN: Duration = Duration::from_secs(60);
 
-/// Pebble and the names that it looks up: all lead to the gateway.
-struct Authority {
-    host: Host,
+/// Pebble.
+pub struct Authority {
+    pub host: Host,
     folder: tempfile::TempDir,
-    processes: Vec<Process>,
+    pub processes: Vec<Process>,
 }
 
 impl Authority {
-    /// `port`: where it expects the TLS of a name.
-    fn start(host: &Host, port: u16) -> Self {
+    /// One that is told that all names lead to the gateway, and expects their TLS at `port`.
+    fn of_gateway(host: &Host, port: u16) -> Self {
+        let mut this = Self::start(host, "127.0.0.1:8053", json!({ "tlsPort": port }));
+        let mut names = host.command("pebble-challtestsrv");
+        names.args(["-defaultIPv4", GATEWAY, "-defaultIPv6", "", "-dns01", "127.0.0.1:8053", "-http01", ""]);
+        names.args(["-https01", "", "-tlsalpn01", "", "-management", "127.0.0.1:8055"]);
+        let log = fs::File::create(this.folder.path().join("names.log")).expect("a log file");
+        this.processes.push(host.spawn(names, log));
+        this
+    }
+
+    /// `names`: the server that it asks for names. `more`: what else its configuration says.
+    pub fn start(host: &Host, names: &str, more: Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = |name: &str| folder.path().join(name);
         let own = rcgen::generate_simple_self_signed([SERVER.to_owned()]).expect("a certificate");
         fs::write(path("own.pem"), own.cert.pem()).expect("a file");
         fs::write(path("own.key"), own.signing_key.serialize_pem()).expect("a file");
-        let config = serde_json::json!({ "pebble": {
+        let mut config = json!({ "pebble": {
             "listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
             "certificate": path("own.pem"), "privateKey": path("own.key"),
-            "httpPort": 5002, "tlsPort": port, "ocspResponderURL": "", "externalAccountBindingRequired": false,
+            "httpPort": 5002, "ocspResponderURL": "", "externalAccountBindingRequired": false,
         } });
+        config["pebble"].as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         fs::write(path("pebble.json"), config.to_string()).expect("a file");
 
-        let log = |name: &str| fs::File::create(path(name)).expect("a log file");
-        let mut names = host.command("pebble-challtestsrv");
-        names.args(["-defaultIPv4", GATEWAY, "-defaultIPv6", "", "-dns01", "127.0.0.1:8053", "-http01", ""]);
-        names.args(["-https01", "", "-tlsalpn01", "", "-management", "127.0.0.1:8055"]);
         let mut pebble = host.command("pebble");
-        pebble.arg("-config").arg(path("pebble.json")).args(["-dnsserver", "127.0.0.1:8053"]);
-        pebble.env("PEBBLE_VA_NOSLEEP", "1");
-        let processes = vec![host.spawn(names, log("names.log")), host.spawn(pebble, log("pebble.log"))];
+        pebble.arg("-config").arg(path("pebble.json")).args(["-dnsserver", names]);
+        // It looks at once, and each time anew.
+        pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_AUTHZREUSE", "0");
+        let log = fs::File::create(path("pebble.log")).expect("a log file");
+        let processes = vec![host.spawn(pebble, log)];
         eventually("the authority answers", ISSUED_WITHIN, || {
             host.try_run("curl -sk --fail -o /dev/null https://127.0.0.1:14000/dir").status.success()
         });
         Self { host: host.clone(), folder, processes }
     }
 
-    /// What a gateway's configuration says of it.
-    fn section(&self) -> String {
+    /// What a configuration says of it.
+    pub fn section(&self) -> String {
         format!(
-            "[acme]\nnames = [\"{NAME}\"]\ncontact = \"ops@example.net\"\nterms_agreed = true\n\
+            "[acme]\ncontact = \"ops@example.net\"\nterms_agreed = true\n\
              directory = \"https://{SERVER}:14000/dir\"\nroots = \"{}\"\n",
             self.folder.path().join("own.pem").display()
         )
     }
 
     /// The root of what it issues.
-    fn root(&self) -> String {
+    pub fn root(&self) -> String {
         let root = self.host.run("curl -sk --fail https://127.0.0.1:15000/roots/0");
         let path = self.folder.path().join("root.pem");
         fs::write(&path, root).expect("a file");
@@ -76,8 +88,8 @@ fn is_trusted(host: &Host, root: &str) -> bool {
 #[test]
 fn a_certificate_comes_serves_and_stays() {
     let world = World::new();
-    let authority = Authority::start(&world.internet, 8443);
-    let mut lab = Lab::in_world(world, &authority.section());
+    let authority = Authority::of_gateway(&world.internet, 8443);
+    let mut lab = Lab::in_world(world, &format!("{}names = [\"{NAME}\"]\n", authority.section()));
     let root = authority.root();
     eventually("the authority's certificate serves", ISSUED_WITHIN, || is_trusted(&authority.host, &root));
     assert!(lab.gateway.log().contains("a certificate came from the authority"));
@@ -94,8 +106,8 @@ fn a_certificate_comes_serves_and_stays() {
 #[test]
 fn without_a_certificate_the_gateways_own_serves_and_the_reason_is_told() {
     let world = World::new();
-    let authority = Authority::start(&world.internet, 4443);
-    let lab = Lab::in_world(world, &authority.section());
+    let authority = Authority::of_gateway(&world.internet, 4443);
+    let lab = Lab::in_world(world, &format!("{}names = [\"{NAME}\"]\n", authority.section()));
     eventually("the attempt failed", ISSUED_WITHIN, || lab.gateway.log().contains("no certificate from the authority"));
     let log = lab.gateway.log();
     assert!(log.contains(&format!("Failed to connect to {GATEWAY}:4443")), "the authority's own words: {log}");
