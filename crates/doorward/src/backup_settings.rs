@@ -1,17 +1,22 @@
 //! When backups are made, how many are kept, and where they go (VPN API, section 3.9).
 
+mod sftp;
+
 use std::fmt;
 
 use jiff::{Timestamp, ToSpan as _, Zoned, civil::Time, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::backup::Passphrase;
+pub use self::sftp::{HostKey, MOST_KEY, Sftp, SignIn, SshKey};
+use crate::{backup::Passphrase, tls::client};
 
 /// Most archives that are kept.
 pub const MOST_KEPT: u32 = 10_000;
 /// Most characters of an address, a name and a path.
 pub const MOST_TEXT: usize = 512;
+/// Most bytes of the certificates of authorities.
+pub const MOST_CA: usize = 32 * 1024;
 
 /// A password or key of a store. Never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -68,6 +73,8 @@ pub struct BackupSettings {
     pub passphrase: Option<Passphrase>,
     /// To an FTP server.
     pub ftp: Ftp,
+    /// To an SFTP server.
+    pub sftp: Sftp,
     /// To an S3-compatible store.
     pub s3: S3,
 }
@@ -82,6 +89,10 @@ pub struct Ftp {
     pub server: String,
     /// Its port.
     pub port: u16,
+    /// Over TLS (RFC 4217, `AUTH TLS`), or not at all.
+    pub tls: bool,
+    /// Who may vouch for the server's certificate, certificates in PEM; empty: whom the system trusts.
+    pub ca: String,
     /// Who logs in.
     pub user: String,
     /// With that.
@@ -116,6 +127,8 @@ impl Default for Ftp {
             enabled: false,
             server: String::new(),
             port: 21,
+            tls: false,
+            ca: String::new(),
             user: String::new(),
             password: Secret::default(),
             path: String::new(),
@@ -136,6 +149,7 @@ impl Default for BackupSettings {
             number_backups: 10,
             passphrase: None,
             ftp: Ftp::default(),
+            sftp: Sftp::default(),
             s3: S3::default(),
         }
     }
@@ -163,6 +177,24 @@ pub enum Wrong {
     FtpPort,
     #[error("Wrong FTP path")]
     FtpPath,
+    #[error("FTP CA must be certificates in PEM")]
+    FtpCa,
+    #[error("SFTP server must be filled")]
+    SftpServer,
+    #[error("SFTP port must be within 1-65535")]
+    SftpPort,
+    #[error("SFTP host key must be a fingerprint, SHA256: and 43 characters")]
+    SftpHostKey,
+    #[error("SFTP user must be filled")]
+    SftpUser,
+    #[error("SFTP password or SFTP key must be filled, not both")]
+    SftpSignIn,
+    #[error("SFTP key must be a private key of OpenSSH, Ed25519 or ECDSA")]
+    SftpKey,
+    #[error("SFTP key must have no passphrase")]
+    SftpKeyPassphrase,
+    #[error("Wrong SFTP path")]
+    SftpPath,
     #[error("the address of the store is http:// or https:// and a name, without a path")]
     S3Endpoint,
     #[error("the store needs bucket, access key and secret key")]
@@ -179,19 +211,18 @@ impl BackupSettings {
     /// # Errors
     /// The first thing that is wrong, in the order of the VPN API's list.
     pub fn check(&self) -> Result<(), Wrong> {
-        let Ftp { enabled, server, port, user, password, path } = &self.ftp;
-        let plain = |text: &str| text.chars().count() <= MOST_TEXT && !text.chars().any(char::is_control);
-        let word = |text: &str| plain(text) && !text.contains(char::is_whitespace);
+        let Ftp { enabled, server, port, tls: _, ca, user, password, path } = &self.ftp;
         for (wrong, right) in [
             (Wrong::HourMinute, self.every_hour_minute <= 59),
             (Wrong::DayHour, self.every_day_hour <= 23),
             (Wrong::DayMinute, self.every_day_minute <= 59),
             (Wrong::Number, (1..=MOST_KEPT).contains(&self.number_backups)),
-            (Wrong::FtpServer, word(server) && !server.contains('/') && !(*enabled && server.is_empty())),
+            (Wrong::FtpServer, host(server) && !(*enabled && server.is_empty())),
             (Wrong::FtpUser, plain(user) && !(*enabled && user.is_empty())),
             (Wrong::FtpPassword, plain(password.expose()) && !(*enabled && password.is_empty())),
             (Wrong::FtpPort, *port > 0),
             (Wrong::FtpPath, plain(path)),
+            (Wrong::FtpCa, ca.is_empty() || is_ca(ca)),
             (Wrong::S3Endpoint, self.s3.endpoint.is_empty() && !self.s3.enabled || self.s3.endpoint().is_some()),
             (Wrong::S3Incomplete, self.s3.is_complete()),
         ] {
@@ -199,7 +230,7 @@ impl BackupSettings {
                 return Err(wrong);
             }
         }
-        Ok(())
+        self.sftp.check()
     }
 
     /// When the next backup is due after a moment, and whether with statistics. `None`: there is no schedule.
@@ -232,6 +263,22 @@ impl S3 {
         let needed = !(bucket.is_empty() || access_key.is_empty() || secret_key.is_empty());
         all && !bucket.contains('/') && (needed || !enabled)
     }
+}
+
+/// Whether a text of an operator can be told to a server.
+fn plain(text: &str) -> bool {
+    text.chars().count() <= MOST_TEXT && !text.chars().any(char::is_control)
+}
+
+/// Whether a text can be a server's name or address.
+fn host(text: &str) -> bool {
+    plain(text) && !text.contains(char::is_whitespace) && !text.contains('/')
+}
+
+/// Whether a text is certificates, and nothing odd around them.
+fn is_ca(text: &str) -> bool {
+    let odd = |c: char| c.is_control() && c != '\r' && c != '\n';
+    text.len() <= MOST_CA && !text.contains(odd) && client::authorities(text).is_some()
 }
 
 /// The next moment with that minute; where clocks are set back, the hour comes twice, and so does the backup.

@@ -241,8 +241,9 @@ fn start_log(format: LogFormat, level: &str) {
     use tracing_subscriber::{EnvFilter, fmt};
     // nlink warns of every answer that says no, and we ask questions to which "no" is a good answer; rustls warns of
     // clients that name an address, at their will; hickory tells the names that people ask for; suppaftp every
-    // command with its password.
-    const QUIET: &str = "nlink=error,rustls=error,hickory_net=off,hickory_proto=off,hickory_resolver=off,suppaftp=off";
+    // command with its password; russh whatever a server says.
+    const QUIET: &str = "nlink=error,rustls=error,hickory_net=off,hickory_proto=off,hickory_resolver=off,suppaftp=off,\
+                         russh=off,russh_sftp=off";
     let filter = EnvFilter::try_new(format!("{QUIET},{level}"));
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")));
     let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);

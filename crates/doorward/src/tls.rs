@@ -1,6 +1,7 @@
-//! Certificates of listeners: the operator's files, those of an authority, or one that we make.
+//! Certificates of listeners: the operator's files, those of an authority, or one that we make; and TLS towards servers.
 
 pub mod acme;
+pub mod client;
 mod served;
 
 use std::{

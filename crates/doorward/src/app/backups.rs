@@ -23,7 +23,7 @@ pub use self::{
 };
 use super::{App, Error};
 pub use crate::{
-    backup::{BackupFile, BackupName, Manifest, Passphrase},
+    backup::{BackupFile, BackupName, Manifest, Passphrase, remote::RemoteError},
     backup_settings::{BackupSettings, Wrong},
     store::BackupRecord,
 };
@@ -44,9 +44,15 @@ pub enum BackupError {
     /// It was made, and did not get to its store.
     #[error("FTP upload error: {0}")]
     Ftp(String),
-    /// The same, of the other kind of store.
+    /// The same, of an SFTP server.
+    #[error("Upload error: SFTP: {0}")]
+    Sftp(RemoteError),
+    /// The same, of a store that speaks S3.
     #[error("Upload error: {0}")]
     Upload(String),
+    /// A server that was tried cannot be used.
+    #[error("the server cannot be used: {0}")]
+    Trial(RemoteError),
     /// There is no archive of that name.
     #[error("There is no backup with this name")]
     NotFound,
@@ -68,6 +74,15 @@ pub enum BackupError {
     /// Settings that cannot be.
     #[error(transparent)]
     Wrong(#[from] Wrong),
+}
+
+/// A server that can be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupServer {
+    /// By FTP, with TLS or not.
+    Ftp,
+    /// By SFTP.
+    Sftp,
 }
 
 /// What the application remembers of backups.

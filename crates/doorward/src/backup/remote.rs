@@ -2,6 +2,7 @@
 
 mod ftp;
 mod s3;
+mod sftp;
 
 use std::{
     fs::File,
@@ -13,27 +14,84 @@ use std::{
 };
 
 use super::BackupName;
-use crate::backup_settings::{Ftp, S3};
+use crate::backup_settings::{Ftp, HostKey, S3, Sftp};
 
 /// Longest wait for a connection and for each step of an exchange.
 const STEP_WAIT: Duration = Duration::from_secs(20);
 /// Longest upload.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Longest wait for a trial.
+const LONGEST_TRIAL: Duration = Duration::from_secs(60);
+const NO_END: &str = "no end in time";
+
+/// Why a server cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RemoteError {
+    /// No host key is pinned, so nobody signed in.
+    #[error("no host key is pinned; the server shows {0}: compare that with what its operator says, and pin it")]
+    NoHostKey(HostKey),
+    /// The server has another host key than the pinned one, so nobody signed in.
+    #[error(
+        "the server shows the host key {shown}, but {pinned} is pinned: it is another server, or has got a new key"
+    )]
+    OtherHostKey {
+        /// What it should have.
+        pinned: HostKey,
+        /// What it has.
+        shown: HostKey,
+    },
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
 
 /// Uploads an archive by FTP.
 ///
 /// # Errors
 /// Why it did not get there.
 pub async fn to_ftp(ftp: Ftp, file: File, name: BackupName) -> Result<(), String> {
+    blocking(LONGEST, move |stop| ftp::upload(&ftp, file, &name, stop)).await
+}
+
+/// Signs in at an FTP server and makes the folder, and uploads nothing.
+///
+/// # Errors
+/// Why it cannot.
+pub async fn try_ftp(ftp: Ftp) -> Result<(), String> {
+    blocking(LONGEST_TRIAL, move |_| ftp::try_out(&ftp)).await
+}
+
+async fn blocking(
+    longest: Duration,
+    work: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
     let given_up = GivenUp::default();
     let stop = Arc::clone(&given_up.0);
-    let work = tokio::task::spawn_blocking(move || ftp::upload(&ftp, file, &name, &stop));
+    let work = tokio::task::spawn_blocking(move || work(&stop));
     // Each step of it has its own end; this is against a server that gives a byte now and then.
-    match tokio::time::timeout(LONGEST, work).await {
+    match tokio::time::timeout(longest, work).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => Err("the upload ended before its time".to_owned()),
-        Err(_) => Err("no end in time".to_owned()),
+        Err(_) => Err(NO_END.to_owned()),
     }
+}
+
+/// Uploads an archive by SFTP.
+///
+/// # Errors
+/// Why it did not get there.
+pub async fn to_sftp(sftp: &Sftp, file: File, name: &BackupName) -> Result<(), RemoteError> {
+    let done = tokio::time::timeout(LONGEST, sftp::upload(sftp, file, name)).await;
+    done.unwrap_or_else(|_| Err(RemoteError::Other(NO_END.to_owned())))
+}
+
+/// Signs in at an SFTP server and makes the folder, and uploads nothing.
+///
+/// # Errors
+/// Why it cannot.
+pub async fn try_sftp(sftp: &Sftp) -> Result<(), RemoteError> {
+    let done = tokio::time::timeout(LONGEST_TRIAL, sftp::try_out(sftp)).await;
+    done.unwrap_or_else(|_| Err(RemoteError::Other(NO_END.to_owned())))
 }
 
 /// Tells the thread of an upload that nobody waits for it any more.
@@ -52,6 +110,16 @@ impl Drop for GivenUp {
 /// Why it did not get there.
 pub async fn to_s3(s3: &S3, file: File, size: u64, name: &BackupName) -> Result<(), String> {
     s3::upload(s3, file, size, name).await
+}
+
+/// A text without a secret that a server may have repeated.
+fn hide(text: String, secret: &str) -> String {
+    if secret.is_empty() { text } else { text.replace(secret, "…") }
+}
+
+/// A server's name or address, and not in brackets.
+fn bare(server: &str) -> &str {
+    server.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// What a server said, on one line of bounded length, for an operator to read.

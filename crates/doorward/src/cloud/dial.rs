@@ -2,16 +2,15 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
-};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls::{ClientConfig, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::relay::wire::{self, Domain, Hello, RelayName, RelaySecret, Welcome};
+use crate::{
+    relay::wire::{self, Domain, Hello, RelayName, RelaySecret, Welcome},
+    tls::client,
+};
 
 /// Longest wait for a TCP connection; longer than two repeated SYNs.
 const CONNECT_WAIT: Duration = Duration::from_secs(4);
@@ -146,22 +145,7 @@ fn watch(stream: &TcpStream) -> io::Result<()> {
 }
 
 fn config(ca: &str) -> Option<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]).ok()?;
-    let builder = if ca.is_empty() {
-        builder.with_platform_verifier().ok()?
-    } else {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-            roots.add(certificate.ok()?).ok()?;
-        }
-        if roots.is_empty() {
-            return None;
-        }
-        builder.with_root_certificates(roots)
-    };
-    let mut config = builder.with_no_client_auth();
+    let mut config = client::config(ca, &[&rustls::version::TLS13])?;
     config.alpn_protocols = vec![wire::ALPN.to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
     Some(config)

@@ -147,6 +147,8 @@ impl From<app::Error> for Refusal {
                     B::Refused(R::Reader(_) | R::EmptyList | R::Empty | R::Count | R::Mismatch) | B::Wrong(_) => WRONG,
                     B::Create(_)
                     | B::Ftp(_)
+                    | B::Sftp(_)
+                    | B::Trial(_)
                     | B::Upload(_)
                     | B::Delete(_)
                     | B::Folder(_)

@@ -15,7 +15,9 @@ async fn backup_settings_are_kept_and_judged(database: Database) {
     let gateway = Gateway::start(database).await;
     let first = json!({ "backup_to_ftp": false, "every_day": false, "every_day_hour": 3, "every_day_minute": 0,
         "every_day_statistics": true, "every_hour": false, "every_hour_minute": 30, "every_hour_statistics": false,
-        "ftp_password": "", "ftp_path": "", "ftp_server": "", "ftp_server_port": 21, "ftp_user": "", "number_backups": 10 });
+        "ftp_password": "", "ftp_path": "", "ftp_server": "", "ftp_server_port": 21, "ftp_user": "", "number_backups": 10,
+        "ftp_tls": false, "ftp_ca": "", "backup_to_sftp": false, "sftp_server": "", "sftp_server_port": 22,
+        "sftp_host_key": "", "sftp_user": "", "sftp_sign_in": "", "sftp_path": "" });
     assert_eq!(gateway.get("/backups/config").await.msg(), first);
     const HOUR_MINUTE: &str = "In every hour schedule, the minute parameter must be between 0 and 59";
     const DAY_HOUR: &str = "In the daily schedule, the hour parameter must be between 0 and 23";

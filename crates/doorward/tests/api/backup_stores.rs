@@ -9,7 +9,7 @@ use doorward::{
 
 use crate::{databases::Database, gateway::Gateway, stores::Server};
 
-async fn set(gateway: &Gateway, change: impl FnOnce(&mut BackupSettings) + Send + 'static) {
+pub async fn set(gateway: &Gateway, change: impl FnOnce(&mut BackupSettings) + Send + 'static) {
     let edit = |settings: &mut BackupSettings| {
         settings.passphrase = Passphrase::new("tulips in the rain".to_owned());
         change(settings);
@@ -18,7 +18,7 @@ async fn set(gateway: &Gateway, change: impl FnOnce(&mut BackupSettings) + Send 
     gateway.app.edit_backup_settings(edit).await.unwrap();
 }
 
-fn same(gateway: &Gateway, name: &str, there: &std::path::Path) {
+pub fn same(gateway: &Gateway, name: &str, there: &std::path::Path) {
     let here = fs::read(gateway.app.settings().backup_folder.join(name)).unwrap();
     assert!(fs::read(there).unwrap() == here, "{}", there.display());
 }
@@ -101,7 +101,7 @@ async fn backup_goes_to_a_store_that_speaks_s3() {
         port: 1,
         user: "u".to_owned(),
         password: Secret::new("p".to_owned()),
-        path: String::new(),
+        ..Ftp::default()
     };
     set(&gateway, |settings| (settings.s3, settings.ftp) = (missing, ftp)).await;
     let (_, said) = gateway.post("/backups", "").await.error();

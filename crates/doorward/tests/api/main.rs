@@ -12,6 +12,7 @@ mod accounts_live;
 mod authorisation;
 mod backup_refusals;
 mod backup_settings;
+mod backup_sftp;
 mod backup_stores;
 mod backups;
 mod bodies;

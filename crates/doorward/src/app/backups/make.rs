@@ -5,7 +5,9 @@ use std::{fs::File, io, path::PathBuf, time::Duration};
 use jiff::{Timestamp, tz::TimeZone};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{App, BackupError, BackupFile, BackupName, Error, Flag, blocking, gateway_digest, keys};
+use super::{
+    App, BackupError, BackupFile, BackupName, BackupServer, Error, Flag, RemoteError, blocking, gateway_digest, keys,
+};
 use crate::{
     backup::{ArchiveWriter, Folder, Head, Keys, Part, host_name, remote},
     backup_settings::BackupSettings,
@@ -26,8 +28,8 @@ impl App {
     /// Makes a backup and sends it where it is to go; removes the oldest beyond the number that is kept.
     ///
     /// # Errors
-    /// [`BackupError::Create`]; [`BackupError::Ftp`] and [`BackupError::Upload`] where the archive lies in the folder, but not
-    /// in its store.
+    /// [`BackupError::Create`]; [`BackupError::Ftp`], [`BackupError::Sftp`] and [`BackupError::Upload`] where the archive lies
+    /// in the folder, but not in its store.
     pub async fn make_backup(&self, statistics: bool) -> Result<BackupFile, Error> {
         let app = self.clone();
         self.finish(async move {
@@ -84,31 +86,61 @@ impl App {
 
     async fn send(&self, settings: &BackupSettings, file: &BackupFile) -> Result<(), BackupError> {
         const NO_PASSPHRASE: &str = "no passphrase is set, and without one no backup leaves this machine";
-        if !settings.ftp.enabled && !settings.s3.enabled {
+        let BackupSettings { passphrase, ftp, sftp, s3, .. } = settings;
+        if !ftp.enabled && !sftp.enabled && !s3.enabled {
             return Ok(());
         }
         let Ok(_turn) = timeout(TURN_WAIT, self.0.backups.sending.lock()).await else {
             let why = "another upload is under way".to_owned();
-            return Err(if settings.ftp.enabled { BackupError::Ftp(why) } else { BackupError::Upload(why) });
+            return Err(if ftp.enabled { BackupError::Ftp(why) } else { BackupError::Upload(why) });
         };
+        let open = async || match passphrase {
+            None => Err(NO_PASSPHRASE.to_owned()),
+            Some(_) => self.reopen(file).await.map_err(|error| error.to_string()),
+        };
+        // One that fails does not keep the others from getting it.
         let mut first = Ok(());
-        if settings.ftp.enabled {
-            let sent = match (&settings.passphrase, self.reopen(file).await) {
-                (None, _) => Err(NO_PASSPHRASE.to_owned()),
-                (Some(_), Ok(open)) => remote::to_ftp(settings.ftp.clone(), open, file.name.clone()).await,
-                (Some(_), Err(error)) => Err(error.to_string()),
+        if ftp.enabled {
+            let sent = match open().await {
+                Ok(open) => remote::to_ftp(ftp.clone(), open, file.name.clone()).await,
+                Err(why) => Err(why),
             };
             first = first.and(sent.map_err(BackupError::Ftp));
         }
-        if settings.s3.enabled {
-            let sent = match (&settings.passphrase, self.reopen(file).await) {
-                (None, _) => Err(NO_PASSPHRASE.to_owned()),
-                (Some(_), Ok(open)) => remote::to_s3(&settings.s3, open, file.size, &file.name).await,
-                (Some(_), Err(error)) => Err(error.to_string()),
+        if sftp.enabled {
+            let sent = match open().await {
+                Ok(open) => remote::to_sftp(sftp, open, &file.name).await,
+                Err(why) => Err(RemoteError::Other(why)),
+            };
+            first = first.and(sent.map_err(BackupError::Sftp));
+        }
+        if s3.enabled {
+            let sent = match open().await {
+                Ok(open) => remote::to_s3(s3, open, file.size, &file.name).await,
+                Err(why) => Err(why),
             };
             first = first.and(sent.map_err(BackupError::Upload));
         }
         first
+    }
+
+    /// Signs in at a server of the settings and makes the folder there, and uploads nothing.
+    ///
+    /// # Errors
+    /// [`BackupError::Trial`]: why it cannot.
+    pub async fn try_backup_server(&self, server: BackupServer) -> Result<(), Error> {
+        let settings = self.backup_settings().await?;
+        let mut stopping = self.0.backups.stopping.subscribe();
+        let tried = async {
+            match server {
+                BackupServer::Ftp => remote::try_ftp(settings.ftp).await.map_err(RemoteError::Other),
+                BackupServer::Sftp => remote::try_sftp(&settings.sftp).await,
+            }
+        };
+        tokio::select! {
+            tried = tried => Ok(tried.map_err(BackupError::Trial)?),
+            _ = stopping.wait_for(|stopping| *stopping) => Err(Error::Failed("the gateway stops")),
+        }
     }
 
     async fn reopen(&self, file: &BackupFile) -> io::Result<File> {

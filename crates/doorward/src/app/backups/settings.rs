@@ -1,7 +1,12 @@
 //! Settings of backups, as the VPN API and the panel change them.
 
+use zeroize::Zeroizing;
+
 use super::{App, BackupError, BackupSettings, Error, Wrong};
-use crate::{app::Given, backup_settings::Secret};
+use crate::{
+    app::Given,
+    backup_settings::{Secret, SignIn},
+};
 
 /// What a caller of the VPN API says of the settings; what is missing stays.
 #[derive(Default)]
@@ -21,6 +26,16 @@ pub struct BackupWish {
     pub ftp_user: Given<String>,
     pub ftp_password: Given<String>,
     pub ftp_path: Given<String>,
+    pub ftp_tls: Given<bool>,
+    pub ftp_ca: Given<String>,
+    pub backup_to_sftp: Given<bool>,
+    pub sftp_server: Given<String>,
+    pub sftp_server_port: Given<u16>,
+    pub sftp_host_key: Given<String>,
+    pub sftp_user: Given<String>,
+    pub sftp_password: Given<String>,
+    pub sftp_key: Given<String>,
+    pub sftp_path: Given<String>,
 }
 
 impl BackupWish {
@@ -42,7 +57,27 @@ impl BackupWish {
         set(&mut password, self.ftp_password, wrong(Wrong::FtpPassword))?;
         settings.ftp.password = Secret::new(password);
         set(&mut settings.ftp.port, self.ftp_server_port, wrong(Wrong::FtpPort))?;
-        set(&mut settings.ftp.path, self.ftp_path, wrong(Wrong::FtpPath))
+        set(&mut settings.ftp.path, self.ftp_path, wrong(Wrong::FtpPath))?;
+        set(&mut settings.ftp.tls, self.ftp_tls, Error::Boolean("ftp_tls"))?;
+        set(&mut settings.ftp.ca, self.ftp_ca, wrong(Wrong::FtpCa))?;
+        let sftp = &mut settings.sftp;
+        let server = sftp.server.clone();
+        set(&mut sftp.enabled, self.backup_to_sftp, Error::Boolean("backup_to_sftp"))?;
+        set(&mut sftp.server, self.sftp_server, wrong(Wrong::SftpServer))?;
+        set(&mut sftp.port, self.sftp_server_port, wrong(Wrong::SftpPort))?;
+        set(&mut sftp.user, self.sftp_user, wrong(Wrong::SftpUser))?;
+        set(&mut sftp.path, self.sftp_path, wrong(Wrong::SftpPath))?;
+        let mut host_key = sftp.host_key.map(|key| key.to_string()).unwrap_or_default();
+        set(&mut host_key, self.sftp_host_key, wrong(Wrong::SftpHostKey))?;
+        sftp.host_key = if host_key.is_empty() { None } else { Some(host_key.parse().map_err(wrong)?) };
+        let (mut password, mut key) = (String::new(), String::new());
+        set(&mut password, self.sftp_password, wrong(Wrong::SftpSignIn))?;
+        set(&mut key, self.sftp_key, wrong(Wrong::SftpKey))?;
+        let given = SignIn::of(&password, &Zeroizing::new(key)).map_err(wrong)?;
+        // It is for the server that it was given for, and no answer shows it.
+        let kept = sftp.sign_in.take().filter(|_| sftp.server == server);
+        sftp.sign_in = given.or(kept);
+        Ok(())
     }
 }
 

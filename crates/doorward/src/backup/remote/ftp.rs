@@ -1,46 +1,67 @@
-//! FTP (RFC 959), in passive mode.
+//! FTP (RFC 959), in passive mode; by TLS where that is wanted (RFC 4217), commands and files alike.
 
 use std::{
     fs::File,
     io::Read,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use suppaftp::{FtpError, FtpStream, Mode, types::FileType};
+use suppaftp::{FtpError, Mode, RustlsConnector, RustlsFtpStream, types::FileType};
 
-use super::{STEP_WAIT, said};
-use crate::{backup::BackupName, backup_settings::Ftp};
+use super::{STEP_WAIT, bare, hide, said};
+use crate::{backup::BackupName, backup_settings::Ftp, tls::client};
 
 /// Most folders of a path.
 const MOST_FOLDERS: usize = 32;
 
 /// Uploads; blocks, until `stop` says that nobody waits for it any more. The file has another name until it is whole.
 pub(super) fn upload(ftp: &Ftp, file: File, name: &BackupName, stop: &AtomicBool) -> Result<(), String> {
-    let mut stream = connect(ftp)?;
-    let done = store(&mut stream, ftp, &mut Stoppable { file, stop }, name);
-    drop(stream.quit());
-    let secret = ftp.password.expose();
-    let hidden = |text: String| if secret.is_empty() { text } else { text.replace(secret, "…") };
-    done.map_err(|error| hidden(describe(&error)))
+    with_server(ftp, |stream| store(stream, &mut Stoppable { file, stop }, name))
 }
 
-fn connect(ftp: &Ftp) -> Result<FtpStream, String> {
-    let host = ftp.server.trim_start_matches('[').trim_end_matches(']');
+/// Signs in and makes the folder; blocks.
+pub(super) fn try_out(ftp: &Ftp) -> Result<(), String> {
+    with_server(ftp, |_| Ok(()))
+}
+
+/// Does something in the folder.
+fn with_server(ftp: &Ftp, work: impl FnOnce(&mut RustlsFtpStream) -> Result<(), FtpError>) -> Result<(), String> {
+    let mut stream = connect(ftp)?;
+    let done = enter(&mut stream, ftp).and_then(|()| work(&mut stream));
+    drop(stream.quit());
+    done.map_err(|error| hide(describe(&error), ftp.password.expose()))
+}
+
+fn connect(ftp: &Ftp) -> Result<RustlsFtpStream, String> {
+    let host = bare(&ftp.server);
     let addresses = (host, ftp.port).to_socket_addrs().map_err(|_| "the server's name is not known".to_owned())?;
     let mut why = "the server's name is not known".to_owned();
     for address in addresses.take(4) {
-        match open(address, STEP_WAIT).map_err(FtpError::ConnectionError).and_then(FtpStream::connect_with_stream) {
+        match open(address, STEP_WAIT).map_err(FtpError::ConnectionError).and_then(RustlsFtpStream::connect_with_stream)
+        {
             Ok(mut stream) => {
                 // The plain one knows IPv4 alone.
                 stream.set_mode(if address.is_ipv6() { Mode::ExtendedPassive } else { Mode::Passive });
-                return Ok(stream.passive_stream_builder(|to| open(to, STEP_WAIT).map_err(FtpError::ConnectionError)));
+                let stream = stream.passive_stream_builder(|to| open(to, STEP_WAIT).map_err(FtpError::ConnectionError));
+                return if ftp.tls { secure(stream, &ftp.ca, host) } else { Ok(stream) };
             }
             Err(error) => why = describe(&error),
         }
     }
     Err(why)
+}
+
+/// Goes on by TLS, before anybody signs in.
+fn secure(stream: RustlsFtpStream, ca: &str, host: &str) -> Result<RustlsFtpStream, String> {
+    let config = client::config(ca, rustls::DEFAULT_VERSIONS);
+    let config = config.ok_or_else(|| "the certificates of authorities cannot be used".to_owned())?;
+    let connector = RustlsConnector::from(Arc::new(config));
+    stream.into_secure(connector, host).map_err(|error| format!("no TLS: {}", describe(&error)))
 }
 
 fn open(address: SocketAddr, wait: Duration) -> std::io::Result<TcpStream> {
@@ -50,7 +71,8 @@ fn open(address: SocketAddr, wait: Duration) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn store(stream: &mut FtpStream, ftp: &Ftp, file: &mut Stoppable<'_>, name: &BackupName) -> Result<(), FtpError> {
+/// Signs in and goes to the folder.
+fn enter(stream: &mut RustlsFtpStream, ftp: &Ftp) -> Result<(), FtpError> {
     stream.login(ftp.user.as_str(), ftp.password.expose())?;
     // Behind address translation a server often tells an address that only it can reach.
     stream.set_passive_nat_workaround(true);
@@ -64,6 +86,10 @@ fn store(stream: &mut FtpStream, ftp: &Ftp, file: &mut Stoppable<'_>, name: &Bac
             stream.cwd(folder)?;
         }
     }
+    Ok(())
+}
+
+fn store(stream: &mut RustlsFtpStream, file: &mut Stoppable<'_>, name: &BackupName) -> Result<(), FtpError> {
     let under_way = format!("{name}.part");
     stream.put_file(under_way.as_str(), file)?;
     stream.rename(under_way.as_str(), name.as_str())
@@ -88,6 +114,7 @@ impl Read for Stoppable<'_> {
 fn describe(error: &FtpError) -> String {
     match error {
         FtpError::ConnectionError(error) => format!("no connection: {}", said(&error.to_string())),
+        FtpError::SecureError(error) => said(error),
         FtpError::UnexpectedResponse(response) => said(&String::from_utf8_lossy(&response.body)),
         FtpError::BadResponse | FtpError::InvalidAddress(_) | FtpError::DataConnectionAlreadyOpen => {
             "the server's answer makes no sense".to_owned()

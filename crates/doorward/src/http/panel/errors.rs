@@ -8,7 +8,7 @@ use super::invalid;
 use crate::{
     app::{
         Error,
-        backups::{BackupError, Wrong},
+        backups::{BackupError, RemoteError, Wrong},
         cloud::CloudError,
         hotspots::HotspotError,
     },
@@ -112,6 +112,8 @@ fn names(refused: dns::Refused) -> &'static str {
 /// What became of a backup; the reason stays as the program or the server said it.
 fn backup(lang: Lang, error: &BackupError) -> String {
     let (name, why) = match error {
+        BackupError::Sftp(why) => return remote(lang, "error-backup-upload", why),
+        BackupError::Trial(why) => return remote(lang, "error-backup-trial", why),
         BackupError::Create(why) => ("error-backup-create", why.as_str()),
         BackupError::Ftp(why) | BackupError::Upload(why) => ("error-backup-upload", why.as_str()),
         BackupError::NotFound => ("error-backup-not-found", ""),
@@ -126,11 +128,31 @@ fn backup(lang: Lang, error: &BackupError) -> String {
     words::fill(lang, name, &[("why", why)])
 }
 
+/// `name`: the text around other reasons than the server's host key.
+fn remote(lang: Lang, name: &str, error: &RemoteError) -> String {
+    match error {
+        RemoteError::NoHostKey(shown) => {
+            words::fill(lang, "error-backup-host-key-none", &[("shown", &shown.to_string())])
+        }
+        RemoteError::OtherHostKey { pinned, shown } => {
+            let keys = [("pinned", pinned.to_string()), ("shown", shown.to_string())];
+            words::fill(lang, "error-backup-host-key-other", &keys.each_ref().map(|(name, key)| (*name, key.as_str())))
+        }
+        RemoteError::Other(why) => words::fill(lang, name, &[("why", why)]),
+    }
+}
+
 fn backup_settings(wrong: Wrong) -> &'static str {
     match wrong {
         Wrong::HourMinute | Wrong::DayHour | Wrong::DayMinute => "error-backup-time",
         Wrong::Number => "error-backup-number",
         Wrong::FtpServer | Wrong::FtpUser | Wrong::FtpPassword | Wrong::FtpPort | Wrong::FtpPath => "error-backup-ftp",
+        Wrong::FtpCa => "error-backup-ftp-ca",
+        Wrong::SftpServer | Wrong::SftpUser | Wrong::SftpPort | Wrong::SftpPath => "error-backup-sftp",
+        Wrong::SftpHostKey => "error-backup-sftp-host-key",
+        Wrong::SftpSignIn => "error-backup-sftp-sign-in",
+        Wrong::SftpKey => "error-backup-sftp-key",
+        Wrong::SftpKeyPassphrase => "error-backup-sftp-key-passphrase",
         Wrong::S3Endpoint => "error-backup-s3-endpoint",
         Wrong::S3Incomplete => "error-backup-s3",
         Wrong::Passphrase => "error-backup-passphrase",

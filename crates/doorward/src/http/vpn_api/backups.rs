@@ -18,6 +18,7 @@ use crate::{
         backups::{BackupFile, BackupSettings, BackupWish},
     },
     backup::FileBody,
+    backup_settings::SignIn,
     http::{body::Parameters, envelope::Success, error::Refusal},
 };
 
@@ -92,12 +93,21 @@ pub(super) struct ConfigResponse {
     ftp_server_port: u16,
     ftp_user: String,
     number_backups: u32,
+    ftp_tls: bool,
+    ftp_ca: String,
+    backup_to_sftp: bool,
+    sftp_server: String,
+    sftp_server_port: u16,
+    sftp_host_key: String,
+    sftp_user: String,
+    sftp_sign_in: &'static str,
+    sftp_path: String,
 }
 
 impl From<BackupSettings> for ConfigResponse {
     fn from(settings: BackupSettings) -> Self {
-        // Passphrase and other stores are ours, and no matter of this API.
-        let BackupSettings { ftp, passphrase: _, s3: _, .. } = settings;
+        // Passphrase and the store that speaks S3 are ours, and no matter of this API.
+        let BackupSettings { ftp, sftp, passphrase: _, s3: _, .. } = settings;
         Self {
             backup_to_ftp: ftp.enabled,
             every_day: settings.every_day,
@@ -113,6 +123,19 @@ impl From<BackupSettings> for ConfigResponse {
             ftp_server_port: ftp.port,
             ftp_user: ftp.user,
             number_backups: settings.number_backups,
+            ftp_tls: ftp.tls,
+            ftp_ca: ftp.ca,
+            backup_to_sftp: sftp.enabled,
+            sftp_server: sftp.server,
+            sftp_server_port: sftp.port,
+            sftp_host_key: sftp.host_key.map(|key| key.to_string()).unwrap_or_default(),
+            sftp_user: sftp.user,
+            sftp_sign_in: match sftp.sign_in {
+                None => "",
+                Some(SignIn::Password(_)) => "password",
+                Some(SignIn::Key(_)) => "key",
+            },
+            sftp_path: sftp.path,
         }
     }
 }
@@ -138,6 +161,16 @@ pub(super) async fn put_config(Operations(app): Operations, request: Request) ->
         ftp_user: sent.given("ftp_user", parsed),
         ftp_password: sent.given_verbatim("ftp_password", parsed),
         ftp_path: sent.given("ftp_path", parsed),
+        ftp_tls: sent.given("ftp_tls", boolean),
+        ftp_ca: sent.given("ftp_ca", parsed),
+        backup_to_sftp: sent.given("backup_to_sftp", boolean),
+        sftp_server: sent.given("sftp_server", parsed),
+        sftp_server_port: sent.given("sftp_server_port", number),
+        sftp_host_key: sent.given_key("sftp_host_key", parsed),
+        sftp_user: sent.given("sftp_user", parsed),
+        sftp_password: sent.given_verbatim("sftp_password", parsed),
+        sftp_key: sent.given("sftp_key", parsed),
+        sftp_path: sent.given("sftp_path", parsed),
     };
     Ok(Success(app.update_backup_settings(wish).await?.into()))
 }

@@ -10,11 +10,12 @@ use crate::{
     backup::Refused,
     http::contract::{
         Field, Operation, REASON, optional, required,
-        schema::{boolean, exactly, integer, list_of, moment, object, pattern, reference, text},
+        schema::{boolean, exactly, integer, list_of, moment, object, one_of, pattern, reference, text},
     },
 };
 
 const BACKUP: &str = "^[A-Za-z0-9._-]{1,128}$";
+const HOST_KEY: &str = "^(SHA256:[A-Za-z0-9+/]{43})?$";
 
 pub(super) fn operations() -> Vec<Operation> {
     // Both roots are the same (Open 34).
@@ -42,7 +43,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 .refuses(restore_refusals()),
             Operation::get(file, get, "The archive itself", json!({ "contentMediaType": "application/zip" }))
                 .refuses([E::Backup(B::NotFound), E::Backup(B::Refused(Refused::Open(REASON.to_owned())))]),
-            Operation::get(settings, read, "Schedule, number kept, FTP server", reference("BackupConfig")),
+            Operation::get(settings, read, "Schedule, number kept, FTP and SFTP servers", reference("BackupConfig")),
             Operation::put(settings, write, "Changes them; what is missing stays", reference("BackupConfig"))
                 .takes(fields())
                 .refuses(config_refusals()),
@@ -94,6 +95,15 @@ pub(super) fn config() -> Value {
         ("ftp_server_port", integer(1, 65_535)),
         ("ftp_user", text()),
         ("number_backups", integer(1, i64::from(crate::backup_settings::MOST_KEPT))),
+        ("ftp_tls", boolean()),
+        ("ftp_ca", text()),
+        ("backup_to_sftp", boolean()),
+        ("sftp_server", text()),
+        ("sftp_server_port", integer(1, 65_535)),
+        ("sftp_host_key", pattern(HOST_KEY)),
+        ("sftp_user", text()),
+        ("sftp_sign_in", one_of(&["", "password", "key"])),
+        ("sftp_path", text()),
     ])
 }
 
@@ -113,6 +123,20 @@ fn fields() -> Vec<Field> {
         optional("ftp_password", text(), "Password"),
         optional("ftp_path", text(), "Folder; made where it is missing"),
         optional("number_backups", integer(1, i64::from(crate::backup_settings::MOST_KEPT)), "Older files are removed"),
+        optional("ftp_tls", boolean(), "By TLS (`AUTH TLS`), or not at all"),
+        optional("ftp_ca", text(), "Authorities that may vouch for the FTP server, in PEM; empty: those of the system"),
+        optional("backup_to_sftp", boolean(), "Uploads new backups; needs a passphrase, which the panel sets"),
+        optional("sftp_server", text(), "Name or address; another one needs password or key again"),
+        optional("sftp_server_port", integer(1, 65_535), "Port"),
+        optional(
+            "sftp_host_key",
+            pattern(HOST_KEY),
+            "Fingerprint of the key that the server must have; empty: an upload fails, and tells the server's",
+        ),
+        optional("sftp_user", text(), "User"),
+        optional("sftp_password", text(), "Takes the place of a key; never answered"),
+        optional("sftp_key", text(), "Private key of OpenSSH without a passphrase, Ed25519 or ECDSA; never answered"),
+        optional("sftp_path", text(), "Folder; made where it is missing"),
     ]
 }
 
@@ -148,8 +172,25 @@ fn config_refusals() -> Vec<E> {
         Wrong::FtpPassword,
         Wrong::FtpPort,
         Wrong::FtpPath,
+        Wrong::FtpCa,
+        Wrong::SftpServer,
+        Wrong::SftpPort,
+        Wrong::SftpHostKey,
+        Wrong::SftpUser,
+        Wrong::SftpSignIn,
+        Wrong::SftpKey,
+        Wrong::SftpKeyPassphrase,
+        Wrong::SftpPath,
     ];
-    let switches =
-        ["every_hour", "every_hour_statistics", "every_day", "every_day_statistics", "backup_to_ftp"].map(E::Boolean);
+    let switches = [
+        "every_hour",
+        "every_hour_statistics",
+        "every_day",
+        "every_day_statistics",
+        "backup_to_ftp",
+        "ftp_tls",
+        "backup_to_sftp",
+    ]
+    .map(E::Boolean);
     wrong.into_iter().map(|wrong| E::Backup(wrong.into())).chain(switches).collect()
 }
