@@ -1,6 +1,6 @@
 //! Where archives go by SFTP: the server, the key by which it is known, and who signs in there.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use russh::keys::{
     Algorithm, HashAlg, PrivateKey, PublicKey,
@@ -101,12 +101,12 @@ impl SignIn {
 /// A private key as OpenSSH writes it: Ed25519 or ECDSA, without a passphrase. Never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct SshKey(PrivateKey);
+pub struct SshKey(Arc<PrivateKey>);
 
 impl SshKey {
     /// The key itself.
     #[must_use]
-    pub fn expose(&self) -> &PrivateKey {
+    pub fn expose(&self) -> &Arc<PrivateKey> {
         &self.0
     }
 }
@@ -125,7 +125,7 @@ impl FromStr for SshKey {
             return Err(Wrong::SftpKeyPassphrase);
         }
         let usable = matches!(key.algorithm(), Algorithm::Ed25519 | Algorithm::Ecdsa { .. });
-        if usable { Ok(Self(key)) } else { Err(Wrong::SftpKey) }
+        if usable { Ok(Self(Arc::new(key))) } else { Err(Wrong::SftpKey) }
     }
 }
 
@@ -152,11 +152,13 @@ impl fmt::Debug for SshKey {
 /// The key by which a server is known, as a fingerprint: `SHA256:` and 43 characters, as `ssh-keygen -l` prints it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct HostKey(Fingerprint);
+pub struct HostKey([u8; 32]);
 
-impl From<&PublicKey> for HostKey {
-    fn from(key: &PublicKey) -> Self {
-        Self(key.fingerprint(HashAlg::Sha256))
+impl HostKey {
+    /// The fingerprint of a key. `None` never is.
+    #[must_use]
+    pub fn of(key: &PublicKey) -> Option<Self> {
+        key.fingerprint(HashAlg::Sha256).sha256().map(Self)
     }
 }
 
@@ -165,13 +167,13 @@ impl FromStr for HostKey {
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
         let parsed = (text.len() <= MOST_FINGERPRINT).then(|| text.parse::<Fingerprint>().ok()).flatten();
-        parsed.filter(|key| key.is_sha256()).map(Self).ok_or(Wrong::SftpHostKey)
+        parsed.and_then(Fingerprint::sha256).map(Self).ok_or(Wrong::SftpHostKey)
     }
 }
 
 impl fmt::Display for HostKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        Fingerprint::Sha256(self.0).fmt(f)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fs::File, future::Future, io, net, sync::Arc};
 use russh::{
     ChannelMsg, Disconnect,
     client::{self, AuthResult, Handle},
-    keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate},
+    keys::{Algorithm, EcdsaCurve, PrivateKeyWithHashAlg, PublicKeyOrCertificate},
 };
 use russh_sftp::{
     client::{Config, SftpSession},
@@ -133,7 +133,7 @@ impl client::Handler for Pinned {
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, RemoteError> {
         let PublicKeyOrCertificate::PublicKey { key, .. } = key else { return Ok(false) };
-        let shown = HostKey::from(key);
+        let Some(shown) = HostKey::of(key) else { return Ok(false) };
         match self.0 {
             Some(pinned) if pinned == shown => Ok(true),
             Some(pinned) => Err(RemoteError::OtherHostKey { pinned, shown }),
@@ -151,7 +151,7 @@ async fn sign_in(ssh: &mut Handle<Pinned>, sftp: &Sftp) -> Result<(), RemoteErro
             ("password", password.expose(), answer)
         }
         Some(SignIn::Key(key)) => {
-            let key = PrivateKeyWithHashAlg::new(Arc::new(key.expose().clone()), None::<HashAlg>);
+            let key = PrivateKeyWithHashAlg::new(Arc::clone(key.expose()), None);
             ("key", "", step("no sign-in", ssh.authenticate_publickey(user, key)).await)
         }
     };
