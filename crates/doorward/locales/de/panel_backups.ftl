@@ -1,6 +1,6 @@
 # Sicherungen.
 settings-backups = Sicherungen
-backup-lead = Ein Archiv enthält Server, Konten, Gastnetze, Voucher, Gäste und die Firewall. Es entsteht im laufenden Betrieb.
+backup-lead = Ein Archiv enthält Server, Konten, Gastnetze, Voucher, Gäste, Namen und die Firewall. Es entsteht im laufenden Betrieb.
 backup-machine = Es ist keine Passphrase gesetzt: Archive lassen sich nur auf dieser Maschine öffnen, und keines verlässt sie.
 backup-sealed = Archive sind mit der Passphrase versiegelt. Bewahren Sie sie auch anderswo auf: ohne sie sind sie wertlos.
 backup-list = Archive

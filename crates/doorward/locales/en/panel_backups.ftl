@@ -1,6 +1,6 @@
 # Backups.
 settings-backups = Backups
-backup-lead = An archive holds servers, accounts, guest networks, vouchers, guests and the firewall. It is made while the gateway works.
+backup-lead = An archive holds servers, accounts, guest networks, vouchers, guests, names and the firewall. It is made while the gateway works.
 backup-machine = No passphrase is set: archives open on this machine alone, and none leaves it.
 backup-sealed = Archives are sealed with the passphrase. Keep it elsewhere too: without it they are of no use.
 backup-list = Archives

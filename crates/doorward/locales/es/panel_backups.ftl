@@ -1,6 +1,6 @@
 # Copias de seguridad.
 settings-backups = Copias de seguridad
-backup-lead = Un archivo contiene servidores, cuentas, redes de invitados, vales, invitados y el cortafuegos. Se hace mientras la pasarela funciona.
+backup-lead = Un archivo contiene servidores, cuentas, redes de invitados, vales, invitados, nombres y el cortafuegos. Se hace mientras la pasarela funciona.
 backup-machine = No hay frase de contraseña: los archivos solo se abren en esta máquina y ninguno sale de ella.
 backup-sealed = Los archivos están sellados con la frase de contraseña. Guárdela también en otro lugar: sin ella no sirven.
 backup-list = Archivos

@@ -1,6 +1,6 @@
 # Sauvegardes.
 settings-backups = Sauvegardes
-backup-lead = Une archive contient les serveurs, les comptes, les réseaux d’invités, les bons, les invités et le pare-feu. Elle est faite pendant que la passerelle travaille.
+backup-lead = Une archive contient les serveurs, les comptes, les réseaux d’invités, les bons, les invités, les noms et le pare-feu. Elle est faite pendant que la passerelle travaille.
 backup-machine = Aucune phrase secrète n’est définie : les archives ne s’ouvrent que sur cette machine, et aucune ne la quitte.
 backup-sealed = Les archives sont scellées avec la phrase secrète. Gardez-la aussi ailleurs : sans elle, elles ne servent à rien.
 backup-list = Archives

@@ -1,6 +1,6 @@
 # Kopie zapasowe.
 settings-backups = Kopie zapasowe
-backup-lead = Archiwum zawiera serwery, konta, sieci gości, vouchery, gości i zaporę. Powstaje podczas pracy bramy.
+backup-lead = Archiwum zawiera serwery, konta, sieci gości, vouchery, gości, nazwy i zaporę. Powstaje podczas pracy bramy.
 backup-machine = Nie ustawiono hasła: archiwa otwierają się tylko na tej maszynie i żadne jej nie opuszcza.
 backup-sealed = Archiwa są zapieczętowane hasłem. Przechowuj je także gdzie indziej: bez niego są bezużyteczne.
 backup-list = Archiwa
