@@ -265,6 +265,15 @@ impl S3 {
     }
 }
 
+impl Ftp {
+    /// Whether a password that was given for `before` may go here: it is the same place, and the way there protects no less.
+    #[must_use]
+    pub fn is_where(&self, before: &Self) -> bool {
+        let protected = !before.tls || (self.tls && self.ca == before.ca);
+        (&self.server, self.port) == (&before.server, before.port) && protected
+    }
+}
+
 /// Whether a text of an operator can be told to a server.
 fn plain(text: &str) -> bool {
     text.chars().count() <= MOST_TEXT && !text.chars().any(char::is_control)
@@ -278,7 +287,10 @@ fn host(text: &str) -> bool {
 /// Whether a text is certificates, and nothing odd around them.
 fn is_ca(text: &str) -> bool {
     let odd = |c: char| c.is_control() && c != '\r' && c != '\n';
-    text.len() <= MOST_CA && !text.contains(odd) && client::authorities(text).is_some()
+    // A key that was copied along would be shown to whoever reads the settings.
+    let sections = |begin: &str| text.matches(begin).count();
+    let only = sections("-----BEGIN ") == sections("-----BEGIN CERTIFICATE-----");
+    text.len() <= MOST_CA && !text.contains(odd) && only && client::authorities(text).is_some()
 }
 
 /// The next moment with that minute; where clocks are set back, the hour comes twice, and so does the backup.
@@ -309,6 +321,45 @@ mod tests {
     fn next(settings: &BackupSettings, after: &str) -> Option<(String, bool)> {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         settings.next(after.parse().unwrap(), &zone).map(|(at, statistics)| (at.to_string(), statistics))
+    }
+
+    #[test]
+    fn backup_secrets_are_for_one_place() {
+        let ftp = Ftp { server: "a".to_owned(), tls: true, ca: "x".to_owned(), ..Ftp::default() };
+        assert!(Ftp { user: "u".to_owned(), path: "p".to_owned(), ..ftp.clone() }.is_where(&ftp));
+        for other in [
+            Ftp { server: "b".to_owned(), ..ftp.clone() },
+            Ftp { port: 2121, ..ftp.clone() },
+            Ftp { tls: false, ..ftp.clone() },
+            Ftp { ca: String::new(), ..ftp.clone() },
+        ] {
+            assert!(!other.is_where(&ftp), "{other:?}");
+        }
+        let plain = Ftp { tls: false, ..ftp.clone() };
+        assert!(ftp.is_where(&plain), "better protected");
+        let pin = |c: &str| Some(format!("SHA256:{}", c.repeat(43)).parse().unwrap());
+        let sftp = Sftp { server: "a".to_owned(), host_key: pin("A"), ..Sftp::default() };
+        assert!(Sftp { user: "u".to_owned(), path: "p".to_owned(), ..sftp.clone() }.is_where(&sftp));
+        let unpinned = Sftp { host_key: None, ..sftp.clone() };
+        assert!(sftp.is_where(&unpinned), "it got its pin");
+        for other in [
+            unpinned,
+            Sftp { server: "b".to_owned(), ..sftp.clone() },
+            Sftp { port: 2222, ..sftp.clone() },
+            Sftp { host_key: pin("E"), ..sftp.clone() },
+        ] {
+            assert!(!other.is_where(&sftp), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn backup_authorities_are_certificates_alone() {
+        let made = rcgen::generate_simple_self_signed(["ftp.example".to_owned()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        assert!(is_ca(&certificate) && is_ca(&certificate.repeat(2)));
+        for bad in ["", &key, &format!("{certificate}{key}"), &format!("{certificate}\u{1b}[0m")] {
+            assert!(!is_ca(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -162,24 +162,30 @@ impl App {
         let app = self.clone();
         self.finish(async move {
             let order = app.edit_servers().await?;
-            let old = app.store().dns().await.map_err(Error::Store)?;
-            let mut dns = old.clone();
-            let done = edit(&mut dns)?;
-            if dns == old {
-                return Ok(done);
-            }
-            app.store().set_dns(&dns).await.map_err(Error::Store)?;
-            if (&old.blocked, &old.allowed) != (&dns.blocked, &dns.allowed) {
-                app.lists().put_names(&dns);
-            }
-            app.change_names(|names| names.dns = dns.clone());
+            let was_enabled = app.answers_accounts();
+            let done = app.edit_dns_in_order(edit).await?;
             drop(order);
-            if dns.enabled != old.enabled {
+            if app.answers_accounts() != was_enabled {
                 app.settle(&[Owner::Base]).await;
             }
             Ok(done)
         })
         .await
+    }
+
+    /// The same for who has the order of edits already.
+    async fn edit_dns_in_order<T>(&self, edit: impl FnOnce(&mut Dns) -> Result<T, Error>) -> Result<T, Error> {
+        let old = self.store().dns().await.map_err(Error::Store)?;
+        let mut dns = old.clone();
+        let done = edit(&mut dns)?;
+        if dns != old {
+            self.store().set_dns(&dns).await.map_err(Error::Store)?;
+            if (&old.blocked, &old.allowed) != (&dns.blocked, &dns.allowed) {
+                self.lists().put_names(&dns);
+            }
+            self.change_names(|names| names.dns = dns);
+        }
+        Ok(done)
     }
 
     /// Changes what the VPN API knows of it.
@@ -221,13 +227,11 @@ impl App {
         self.change_names(|names| names.servers.retain(|server| server.id != id));
     }
 
-    /// Forgets a place that is no more, so that a later one of its name begins like any other.
+    /// Forgets a place that is no more, so that a later one of its name begins like any other. The caller has the order of edits.
     pub(super) async fn forget_name_place(&self, place: Place) {
-        if !self.0.naming.names.borrow().dns.unfiltered.contains(&place) {
-            return;
-        }
-        let forget = move |dns: &mut Dns| Ok(dns.unfiltered.remove(&place));
-        if let Err(error) = self.edit_dns(forget).await {
+        if self.0.naming.names.borrow().dns.unfiltered.contains(&place)
+            && let Err(error) = self.edit_dns_in_order(|dns| Ok(dns.unfiltered.remove(&place))).await
+        {
             tracing::warn!(error = &error as &dyn std::error::Error, "a deleted place is still said to be unfiltered");
         }
     }

@@ -260,8 +260,8 @@ impl App {
                 app.hosts().set_offline(ended.hotspot, ended.mac, ended.session);
             }
             app.reload_hotspots().await?;
-            drop(order);
             app.forget_name_place(Place::Hotspot(record.name)).await;
+            drop(order);
             let grants = deleted.ended.iter().map(|ended| Owner::Grant(ended.grant));
             let owners: Vec<Owner> = grants.chain([Owner::Hotspot(id)]).collect();
             app.settle(&owners).await;

@@ -194,8 +194,8 @@ impl App {
             })?;
             app.directory().remove_server(server.id);
             app.remove_name_server(server.id);
-            drop(order);
             app.forget_name_place(Place::Server(server.name.clone())).await;
+            drop(order);
             app.settle(&[Owner::Server(server.id)]).await;
             Ok(())
         })

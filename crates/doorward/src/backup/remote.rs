@@ -6,8 +6,10 @@ mod sftp;
 
 use std::{
     fs::File,
+    io,
+    net::{Shutdown, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -58,12 +60,12 @@ pub async fn to_ftp(ftp: Ftp, file: File, name: BackupName) -> Result<(), String
 /// # Errors
 /// Why it cannot.
 pub async fn try_ftp(ftp: Ftp) -> Result<(), String> {
-    blocking(LONGEST_TRIAL, move |_| ftp::try_out(&ftp)).await
+    blocking(LONGEST_TRIAL, move |stop| ftp::try_out(&ftp, stop)).await
 }
 
 async fn blocking(
     longest: Duration,
-    work: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static,
+    work: impl FnOnce(&Arc<Stop>) -> Result<(), String> + Send + 'static,
 ) -> Result<(), String> {
     let given_up = GivenUp::default();
     let stop = Arc::clone(&given_up.0);
@@ -94,13 +96,35 @@ pub async fn try_sftp(sftp: &Sftp) -> Result<(), RemoteError> {
     done.unwrap_or_else(|_| Err(RemoteError::Other(NO_END.to_owned())))
 }
 
-/// Tells the thread of an upload that nobody waits for it any more.
+/// Ends the thread of an exchange that nobody waits for any more.
 #[derive(Default)]
-struct GivenUp(Arc<AtomicBool>);
+struct GivenUp(Arc<Stop>);
 
 impl Drop for GivenUp {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
+        self.0.stopped.store(true, Ordering::Release);
+        if let Some(line) = self.0.line.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            drop(line.shutdown(Shutdown::Both));
+        }
+    }
+}
+
+/// What the thread looks at.
+#[derive(Default)]
+struct Stop {
+    stopped: AtomicBool,
+    line: Mutex<Option<TcpStream>>,
+}
+
+impl Stop {
+    fn check(&self) -> io::Result<()> {
+        if self.stopped.load(Ordering::Acquire) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    }
+
+    /// This connection ends too.
+    fn holds(&self, line: &TcpStream) -> io::Result<()> {
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.try_clone()?);
+        self.check()
     }
 }
 

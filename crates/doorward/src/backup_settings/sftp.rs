@@ -51,6 +51,14 @@ impl Default for Sftp {
 }
 
 impl Sftp {
+    /// Whether a password or key that was given for `before` may be used here: it is the same place, and not known by another
+    /// key. (One that had none yet may get one.)
+    #[must_use]
+    pub fn is_where(&self, before: &Self) -> bool {
+        let known = before.host_key.is_none() || self.host_key == before.host_key;
+        (&self.server, self.port) == (&before.server, before.port) && known
+    }
+
     pub(super) fn check(&self) -> Result<(), Wrong> {
         let Self { enabled, server, port, host_key: _, user, sign_in, path } = self;
         let good = match sign_in {

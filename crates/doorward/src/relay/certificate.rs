@@ -102,7 +102,7 @@ struct Server {
 
 impl Answer for Server {
     async fn answer(&self, _: IpAddr, from: IpAddr, packet: &[u8], transport: Transport) -> Option<Vec<u8>> {
-        if self.relay.gates.question(from) { self.zone.answer(packet, transport) } else { None }
+        if self.relay.gates.question(from, transport) { self.zone.answer(packet, transport) } else { None }
     }
 
     fn client(&self, from: IpAddr) -> Client {

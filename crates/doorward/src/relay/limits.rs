@@ -11,11 +11,12 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use tokio::sync::Semaphore;
 
 use super::{config::Limits, wire::RelayName};
+use crate::dns::message::Transport;
 
 /// TLS handshakes at once; beyond that new connections are dropped.
 const MOST_HANDSHAKES: usize = 4096;
 
-/// Questions about the relay's zone in a second, from one address and in all; twice as many in a burst. Resolvers of authorities ask a
+/// Questions about the relay's zone in a second, from one address, and by UDP in all; twice as many in a burst. Resolvers of authorities ask a
 /// handful. The bound on all comes first: senders of UDP name any address they like, and each takes memory until it is forgotten.
 const ADDRESS_QUESTIONS: u32 = 20;
 const ALL_QUESTIONS: u32 = 2_000;
@@ -77,8 +78,10 @@ impl Gates {
     }
 
     /// Whether a question from an address may be answered.
-    pub(super) fn question(&self, address: IpAddr) -> bool {
-        self.all_questions.check().is_ok() && self.questions.check_key(&crate::subscriber::of(address)).is_ok()
+    pub(super) fn question(&self, address: IpAddr, transport: Transport) -> bool {
+        // Addresses that come by TCP are nobody else's, and their connections are bounded: the way that floods leave open.
+        let room = transport == Transport::Tcp || self.all_questions.check().is_ok();
+        room && self.questions.check_key(&crate::subscriber::of(address)).is_ok()
     }
 
     /// A place for a caller's connection. `None`: its address has too many.
@@ -134,9 +137,9 @@ mod tests {
         assert!(gates.place(at("2001:db8::3")).is_some());
         assert!(gates.address(at("192.0.2.1")) && gates.address(at("192.0.2.1")) && !gates.address(at("192.0.2.1")));
         assert!(gates.address(at("192.0.2.2")));
-        let asked = (0..100).filter(|_| gates.question(at("192.0.2.1"))).count();
-        assert!((40..100).contains(&asked) && gates.question(at("192.0.2.2")), "{asked}");
-        let asked = (0..10_000_u32).filter(|n| gates.question(IpAddr::from(n.to_be_bytes()))).count();
+        let asked = (0..100).filter(|_| gates.question(at("192.0.2.1"), Transport::Udp)).count();
+        assert!((40..100).contains(&asked) && gates.question(at("192.0.2.2"), Transport::Udp), "{asked}");
+        let asked = (0..10_000_u32).filter(|n| gates.question(IpAddr::from(n.to_be_bytes()), Transport::Udp)).count();
         assert!((3_000..10_000).contains(&asked), "{asked}");
     }
 }

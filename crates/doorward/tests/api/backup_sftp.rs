@@ -63,7 +63,14 @@ async fn backup_goes_to_openssh_by_a_key_and_comes_back() {
     assert!(said.contains(&host_key) && said.contains(OTHER), "{said}");
     assert!(!server.file("a").exists(), "nothing is made before the server is known");
 
-    gateway.put("/backups/config", &form(&[("sftp_host_key", &host_key)])).await.msg();
+    // What was given for a server with that key is for no other one.
+    let refused = "SFTP password or SFTP key must be filled, not both";
+    for moved in
+        [form(&[("sftp_host_key", &host_key)]), "sftp_host_key=".to_owned(), "sftp_server_port=2222".to_owned()]
+    {
+        gateway.put("/backups/config", &moved).await.refused(422, refused);
+    }
+    gateway.put("/backups/config", &form(&[("sftp_host_key", &host_key), ("sftp_key", &key)])).await.msg();
     let gateway = gateway.restarted().await;
     let mut name = String::new();
     // The folder is made once and used twice.
@@ -85,6 +92,11 @@ async fn backup_goes_to_openssh_by_a_key_and_comes_back() {
     let made = gateway.post("/backups", "").await.msg();
     assert!(server.file("c").join(made["backup_name"].as_str().unwrap()).exists());
 
+    // By the other kind of key.
+    let ecdsa = fs::read_to_string(server.own_file("ecdsa")).unwrap();
+    gateway.put("/backups/config", &form(&[("sftp_key", &ecdsa)])).await.msg();
+    gateway.post("/backups", "").await.msg();
+
     // A key that the server does not know, and a folder that is a file.
     let other = tempfile::tempdir().unwrap();
     stores::keygen(&other.path().join("key"), &["-t", "ecdsa", "-N", ""]);
@@ -97,7 +109,6 @@ async fn backup_goes_to_openssh_by_a_key_and_comes_back() {
     let said = fails(&gateway).await;
     assert!(said.contains("the folder cannot be made"), "{said}");
     // Another server is not asked with what was given for this one.
-    let refused = "SFTP password or SFTP key must be filled, not both";
     gateway.put("/backups/config", "sftp_server=localhost").await.refused(422, refused);
 }
 

@@ -1,7 +1,7 @@
 //! `/dns`: the resolver for accounts, what is refused, and what new servers tell their clients.
 
 use doorward_policy::{
-    dns::{Dns, Place},
+    dns::{Dns, Place, Side},
     item::{Item, Key},
 };
 use serde_json::json;
@@ -13,6 +13,7 @@ both_engines!(
     what_is_wrong_is_told_and_changes_nothing,
     new_servers_name_the_gateway,
     a_place_that_goes_is_forgotten,
+    names_by_hand_are_in_effect_at_once,
 );
 
 async fn the_resolver_is_shown_and_changed(database: Database) {
@@ -114,4 +115,19 @@ async fn a_place_that_goes_is_forgotten(database: Database) {
     crate::guests::hotspot(&gateway).await;
     assert_eq!(off().await, Vec::<String>::new());
     assert_eq!(gateway.store.dns().await.unwrap(), gateway.app.dns());
+}
+
+async fn names_by_hand_are_in_effect_at_once(database: Database) {
+    let gateway = Gateway::start(database).await;
+    let blocked = |gateway: &Gateway| gateway.app.lists().judge("x.bad.example") == Some(None);
+    let pattern = || "*.bad.example".parse().unwrap();
+    gateway.app.edit_dns(move |dns| Ok(dns.add_name(Side::Blocked, pattern()).unwrap())).await.unwrap();
+    assert!(blocked(&gateway));
+    let gateway = gateway.restarted().await;
+    assert!(blocked(&gateway));
+    let name = crate::backups::make(&gateway).await;
+    gateway.app.edit_dns(|dns| Ok(dns.blocked.clear())).await.unwrap();
+    assert!(!blocked(&gateway));
+    gateway.put("/backups/restore", &format!("backup_name={name}")).await.msg();
+    assert!(blocked(&gateway));
 }

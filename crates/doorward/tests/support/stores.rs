@@ -72,11 +72,11 @@ impl Server {
         // As root it wants this one, which else comes with the service.
         drop(fs::create_dir_all("/run/sshd"));
         Self::start("127.0.0.1:0", |address, folder, own| {
-            for name in ["host", "user"] {
-                keygen(&own.join(name), &["-t", "ed25519", "-N", ""]);
+            for (name, kind) in [("host", "ed25519"), ("user", "ed25519"), ("ecdsa", "ecdsa")] {
+                keygen(&own.join(name), &["-t", kind, "-N", ""]);
             }
             let config = format!(
-                "ListenAddress {address}\nHostKey {own}/host\nAuthorizedKeysFile {own}/user.pub\nPidFile none\nStrictModes no\n\
+                "ListenAddress {address}\nHostKey {own}/host\nAuthorizedKeysFile {own}/user.pub {own}/ecdsa.pub\nPidFile none\nStrictModes no\n\
                  UsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n\
                  KbdInteractiveAuthentication no\nSubsystem sftp internal-sftp -d {folder}\n",
                 own = own.display(),
@@ -91,7 +91,12 @@ impl Server {
 
     /// The private key of who may sign in at [`Server::openssh`].
     pub fn key(&self) -> String {
-        fs::read_to_string(self.own.path().join("user")).expect("it was made")
+        fs::read_to_string(self.own_file("user")).expect("it was made")
+    }
+
+    /// A file that the server was made with.
+    pub fn own_file(&self, name: &str) -> PathBuf {
+        self.own.path().join(name)
     }
 
     /// The fingerprint of the host key of [`Server::openssh`], as OpenSSH prints it.

@@ -132,6 +132,9 @@ impl App {
         let settings = self.backup_settings().await?;
         let mut stopping = self.0.backups.stopping.subscribe();
         let tried = async {
+            let Ok(_turn) = timeout(TURN_WAIT, self.0.backups.sending.lock()).await else {
+                return Err(RemoteError::Other("an upload or another trial is under way".to_owned()));
+            };
             match server {
                 BackupServer::Ftp => remote::try_ftp(settings.ftp).await.map_err(RemoteError::Other),
                 BackupServer::Sftp => remote::try_sftp(&settings.sftp).await,

@@ -61,7 +61,7 @@ impl BackupWish {
         set(&mut settings.ftp.tls, self.ftp_tls, Error::Boolean("ftp_tls"))?;
         set(&mut settings.ftp.ca, self.ftp_ca, wrong(Wrong::FtpCa))?;
         let sftp = &mut settings.sftp;
-        let server = sftp.server.clone();
+        let before = sftp.clone();
         set(&mut sftp.enabled, self.backup_to_sftp, Error::Boolean("backup_to_sftp"))?;
         set(&mut sftp.server, self.sftp_server, wrong(Wrong::SftpServer))?;
         set(&mut sftp.port, self.sftp_server_port, wrong(Wrong::SftpPort))?;
@@ -75,8 +75,7 @@ impl BackupWish {
         set(&mut key, self.sftp_key, wrong(Wrong::SftpKey))?;
         let given = SignIn::of(&password, &Zeroizing::new(key)).map_err(wrong)?;
         // It is for the server that it was given for, and no answer shows it.
-        let kept = sftp.sign_in.take().filter(|_| sftp.server == server);
-        sftp.sign_in = given.or(kept);
+        sftp.sign_in = given.or_else(|| before.sign_in.clone().filter(|_| sftp.is_where(&before)));
         Ok(())
     }
 }

@@ -115,17 +115,21 @@ impl Typed {
         } else {
             String::new()
         };
-        let ftp = if self.ftp {
+        let off = |on: bool| if on { "" } else { " (off)" };
+        let ftp = if self.ftp_server.is_empty() {
+            String::new()
+        } else {
+            let Self { ftp_server, ftp_port, ftp_user, ftp_path, ftp_ca, .. } = self;
             let tls = if self.ftp_tls { "ftp by tls" } else { "ftp" };
-            format!(", {tls} {}:{}/{}", self.ftp_server, self.ftp_port, self.ftp_path)
-        } else {
-            String::new()
+            let ca = if ftp_ca.is_empty() { "" } else { ", own authorities" };
+            format!(", {tls} {ftp_user}@{ftp_server}:{ftp_port}/{ftp_path}{ca}{}", off(self.ftp))
         };
-        let sftp = if self.sftp {
-            let Self { sftp_server, sftp_port, sftp_path, sftp_host_key, .. } = self;
-            format!(", sftp {sftp_server}:{sftp_port}/{sftp_path} {sftp_host_key}")
-        } else {
+        let sftp = if self.sftp_server.is_empty() {
             String::new()
+        } else {
+            let Self { sftp_server, sftp_port, sftp_user, sftp_path, sftp_host_key, .. } = self;
+            let place = format!("{sftp_user}@{sftp_server}:{sftp_port}/{sftp_path}");
+            format!(", sftp {place} {sftp_host_key}{}", off(self.sftp))
         };
         let s3 = if self.s3 { format!(", s3 {} {}", self.s3_endpoint, self.s3_bucket) } else { String::new() };
         format!("{hourly}{daily}{} kept{ftp}{sftp}{s3}", self.number)
@@ -166,20 +170,33 @@ impl Typed {
             "" => None,
             text => Some(text.parse().map_err(wrong)?),
         };
-        let moved = |given: bool, has: bool, there: &str, before: &str| !given && has && there != before;
-        // A secret is for where it was given: who names another server gives it again.
-        if moved(
-            secrets.ftp_password.is_some(),
-            !settings.ftp.password.is_empty(),
-            &self.ftp_server,
-            &settings.ftp.server,
-        ) || moved(
-            secrets.s3_secret.is_some(),
-            !settings.s3.secret_key.is_empty(),
-            &self.s3_endpoint,
-            &settings.s3.endpoint,
-        ) || moved(sign_in.is_some(), settings.sftp.sign_in.is_some(), &self.sftp_server, &settings.sftp.server)
-        {
+        let kept = |new: &Option<String>, old: &Secret| new.clone().map_or_else(|| old.clone(), Secret::new);
+        let ftp = Ftp {
+            enabled: self.ftp,
+            server: self.ftp_server.clone(),
+            port: self.ftp_port.parse().unwrap_or(0),
+            user: self.ftp_user.clone(),
+            password: kept(&secrets.ftp_password, &settings.ftp.password),
+            path: self.ftp_path.clone(),
+            tls: self.ftp_tls,
+            ca: self.ftp_ca.clone(),
+        };
+        let sftp = Sftp {
+            enabled: self.sftp,
+            server: self.sftp_server.clone(),
+            port: self.sftp_port.parse().unwrap_or(0),
+            host_key,
+            user: self.sftp_user.clone(),
+            sign_in: sign_in.clone().or_else(|| settings.sftp.sign_in.clone()),
+            path: self.sftp_path.clone(),
+        };
+        // A secret is for where it was given: who names another place gives it again.
+        let ftp_moved = secrets.ftp_password.is_none() && !ftp.password.is_empty() && !ftp.is_where(&settings.ftp);
+        let sftp_moved = sign_in.is_none() && sftp.sign_in.is_some() && !sftp.is_where(&settings.sftp);
+        let s3_moved = secrets.s3_secret.is_none()
+            && !settings.s3.secret_key.is_empty()
+            && self.s3_endpoint != settings.s3.endpoint;
+        if ftp_moved || sftp_moved || s3_moved {
             return Err(Error::SecretAgain);
         }
         let passphrase = match secrets.passphrase {
@@ -189,7 +206,6 @@ impl Typed {
         if passphrase.is_none() && (self.ftp || self.sftp || self.s3) {
             return Err(wrong(Wrong::NoPassphrase));
         }
-        let kept = |new: Option<String>, old: &Secret| new.map_or_else(|| old.clone(), Secret::new);
         *settings = BackupSettings {
             every_hour: self.every_hour,
             every_hour_minute: number(&self.every_hour_minute),
@@ -200,25 +216,8 @@ impl Typed {
             every_day_statistics: self.every_day_statistics,
             number_backups: self.number.parse().unwrap_or(0),
             passphrase,
-            ftp: Ftp {
-                enabled: self.ftp,
-                server: self.ftp_server.clone(),
-                port: self.ftp_port.parse().unwrap_or(0),
-                user: self.ftp_user.clone(),
-                password: kept(secrets.ftp_password, &settings.ftp.password),
-                path: self.ftp_path.clone(),
-                tls: self.ftp_tls,
-                ca: self.ftp_ca.clone(),
-            },
-            sftp: Sftp {
-                enabled: self.sftp,
-                server: self.sftp_server.clone(),
-                port: self.sftp_port.parse().unwrap_or(0),
-                host_key,
-                user: self.sftp_user.clone(),
-                sign_in: sign_in.or_else(|| settings.sftp.sign_in.clone()),
-                path: self.sftp_path.clone(),
-            },
+            ftp,
+            sftp,
             s3: S3 {
                 enabled: self.s3,
                 endpoint: self.s3_endpoint.clone(),
@@ -226,7 +225,7 @@ impl Typed {
                 bucket: self.s3_bucket.clone(),
                 prefix: self.s3_prefix.clone(),
                 access_key: self.s3_access.clone(),
-                secret_key: kept(secrets.s3_secret, &settings.s3.secret_key),
+                secret_key: kept(&secrets.s3_secret, &settings.s3.secret_key),
             },
         };
         Ok(())
