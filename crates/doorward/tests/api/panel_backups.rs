@@ -127,8 +127,10 @@ async fn backup_page_keeps_secrets(database: Database) {
     root.send(PAGE, &form.with("every_day_hour", "5")).await;
     let kept = gateway.app.backup_settings().await.unwrap();
     assert_eq!((kept.ftp.password.expose(), kept.every_day_hour, &kept.passphrase), ("zebra-1", 5, &set.passphrase));
-    let refused = root.post_form(PAGE, &form.with("ftp_server", "evil.example.net")).await;
-    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for (field, value) in [("ftp_server", "evil.example.net"), ("ftp_port", "2121")] {
+        let refused = root.post_form(PAGE, &form.with(field, value)).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{field}");
+    }
     for (field, value, text) in [
         ("every_day_hour", "24", "Hours are 0 to 23"),
         ("every_hour_minute", "x", "minutes 0 to 59"),

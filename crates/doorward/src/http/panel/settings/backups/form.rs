@@ -190,9 +190,10 @@ impl Typed {
             sign_in: sign_in.clone().or_else(|| settings.sftp.sign_in.clone()),
             path: self.sftp_path.clone(),
         };
-        // A secret is for where it was given: who names another place gives it again.
-        let ftp_moved = secrets.ftp_password.is_none() && !ftp.password.is_empty() && !ftp.is_where(&settings.ftp);
-        let sftp_moved = sign_in.is_none() && sftp.sign_in.is_some() && !sftp.is_where(&settings.sftp);
+        // A secret is for where it was given: who names another place gives it again. Port 0 is no place, and said to be wrong.
+        let ftp_moved =
+            secrets.ftp_password.is_none() && !ftp.password.is_empty() && ftp.port > 0 && !ftp.is_where(&settings.ftp);
+        let sftp_moved = sign_in.is_none() && sftp.sign_in.is_some() && sftp.port > 0 && !sftp.is_where(&settings.sftp);
         let s3_moved = secrets.s3_secret.is_none()
             && !settings.s3.secret_key.is_empty()
             && self.s3_endpoint != settings.s3.endpoint;
