@@ -107,7 +107,11 @@ async fn a_place_that_goes_is_forgotten(database: Database) {
         places.into_iter().filter(|place| place.unfiltered).map(|place| place.place.to_string()).collect::<Vec<_>>()
     };
     let places: Vec<Place> = gateway.app.name_places().await.unwrap().into_iter().map(|place| place.place).collect();
-    gateway.app.edit_dns(|dns| Ok(dns.unfiltered.extend(places))).await.unwrap();
+    let unfilter = |dns: &mut Dns| {
+        dns.unfiltered.extend(places);
+        Ok(())
+    };
+    gateway.app.edit_dns(unfilter).await.unwrap();
     assert_eq!(off().await, ["server/one".to_owned(), format!("hotspot/{hotspot}")]);
     gateway.delete("/wireguard/one").await.msg();
     gateway.app.delete_hotspot(hotspot.as_str(), true).await.unwrap();
@@ -120,13 +124,20 @@ async fn a_place_that_goes_is_forgotten(database: Database) {
 async fn names_by_hand_are_in_effect_at_once(database: Database) {
     let gateway = Gateway::start(database).await;
     let blocked = |gateway: &Gateway| gateway.app.lists().judge("x.bad.example") == Some(None);
-    let pattern = || "*.bad.example".parse().unwrap();
-    gateway.app.edit_dns(move |dns| Ok(dns.add_name(Side::Blocked, pattern()).unwrap())).await.unwrap();
+    let block = |dns: &mut Dns| {
+        dns.add_name(Side::Blocked, "*.bad.example".parse().unwrap()).unwrap();
+        Ok(())
+    };
+    gateway.app.edit_dns(block).await.unwrap();
     assert!(blocked(&gateway));
     let gateway = gateway.restarted().await;
     assert!(blocked(&gateway));
     let name = crate::backups::make(&gateway).await;
-    gateway.app.edit_dns(|dns| Ok(dns.blocked.clear())).await.unwrap();
+    let clear = |dns: &mut Dns| {
+        dns.blocked.clear();
+        Ok(())
+    };
+    gateway.app.edit_dns(clear).await.unwrap();
     assert!(!blocked(&gateway));
     gateway.put("/backups/restore", &format!("backup_name={name}")).await.msg();
     assert!(blocked(&gateway));

@@ -133,10 +133,9 @@ impl App {
     /// Keeps what is there in an archive of its own.
     async fn make_before(&self, settings: &BackupSettings) -> Result<BackupFile, BackupError> {
         make_folder(self.backup_folder()).await?;
-        self.make(settings, true).await.map_err(|error| match error {
-            BackupError::Create(why) => BackupError::File(why),
-            other => other,
-        })
+        self.make(settings, true)
+            .await
+            .map_err(|error| if let BackupError::Create(why) = error { BackupError::File(why) } else { error })
     }
 
     /// Reads everything anew that is kept in memory.

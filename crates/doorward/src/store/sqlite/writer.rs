@@ -238,7 +238,11 @@ mod tests {
         let ended = Arc::new(AtomicBool::new(false));
         let held = |until: &Arc<Notify>| {
             let (sqlite, until) = (Arc::clone(&sqlite), Arc::clone(until));
-            async move { sqlite.write(|_| Box::pin(async move { Ok(until.notified().await) })).await }
+            let work = async move {
+                until.notified().await;
+                Ok(())
+            };
+            async move { sqlite.write(|_| Box::pin(work)).await }
         };
         // While the first runs the others queue up, to be taken together.
         let first = tokio::spawn(held(&go));
@@ -251,7 +255,11 @@ mod tests {
         let long = {
             let (sqlite, end, ended) = (Arc::clone(&sqlite), Arc::clone(&end), Arc::clone(&ended));
             tokio::spawn(async move {
-                let work = async move { Ok((end.notified().await, ended.store(true, Ordering::SeqCst))) };
+                let work = async move {
+                    end.notified().await;
+                    ended.store(true, Ordering::SeqCst);
+                    Ok(())
+                };
                 sqlite.write_within(Duration::from_mins(1), |_| Box::pin(work)).await
             })
         };
